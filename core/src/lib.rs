@@ -1,0 +1,3 @@
+//! The pure state machines of kingbus: no clock, no socket, no file, no thread, no randomness.
+
+pub mod types;

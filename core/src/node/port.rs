@@ -1,0 +1,369 @@
+//! The ports of [`Node`](super::Node): what comes in, what goes out.
+//!
+//! `Node` is driven by one thread: `step(Input)`, then `poll()` until `None`. Effects are carried
+//! out in the order in which they come out. None of them blocks the node; answers come back as inputs.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::catalog::{SourceDefinition, SourceFacts};
+use super::index::{BinlogFile, Checkpoint, IndexOp, Row};
+use super::peer::Envelope;
+use super::status::Status;
+use crate::gtid::{GtidSet, Uuid};
+use crate::types::{Epoch, Index, NodeId, ReplicaId, SegmentId, Slice, Span};
+
+/// What a shell tells the node.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// [`TICK_MS`](crate::types::TICK_MS) milliseconds have passed.
+    Tick,
+    /// From another node.
+    Peer(PeerInput),
+    /// From the connection to the source.
+    Source(SourceInput),
+    /// From a client connection that asked for a dump.
+    Replica(ReplicaInput),
+    /// From the disk.
+    Disk(DiskInput),
+    /// From the operator.
+    Admin(AdminInput),
+}
+
+/// From another node.
+#[derive(Clone, Debug)]
+pub enum PeerInput {
+    /// A message; it may be lost, late, doubled or out of order, but not altered.
+    Message(Envelope),
+    /// Messages to this peer are being dropped (no connection, full queue, payload not readable).
+    Unreachable(NodeId),
+}
+
+/// From the connection to the source. Inputs of an epoch that is not the running one are ignored.
+#[derive(Clone, Debug)]
+pub enum SourceInput {
+    /// Logged in, and these are the source's facts; waits for [`SourceEffect::Dump`].
+    Established {
+        /// The connection.
+        epoch: Epoch,
+        /// What the source says of itself.
+        facts: SourceFacts,
+    },
+    /// A chunk (see [`crate::chunk`]) to be stored.
+    Chunk {
+        /// The connection.
+        epoch: Epoch,
+        /// Number of the chunk in this connection, from 0, without gap.
+        seq: u64,
+        /// The encoded chunk.
+        body: Bytes,
+    },
+    /// The connection ended, or never came to be; the node connects again after a pause.
+    Failed {
+        /// The connection.
+        epoch: Epoch,
+        /// What, where and what to do about it, for the status.
+        error: String,
+    },
+}
+
+/// What the shell does with the source.
+#[derive(Clone, Debug)]
+pub enum SourceEffect {
+    /// Open a connection (ending any other): log in, ask for the facts, answer `Established`.
+    Connect {
+        /// The connection's number, for all its inputs.
+        epoch: Epoch,
+        /// Where to.
+        definition: SourceDefinition,
+        /// The last binlog file the store has; its header is not stored again.
+        file: Option<String>,
+        /// Ordinal of that file (0 when there is none).
+        file_ordinal: u64,
+    },
+    /// Ask for all but these GTIDs (COM_BINLOG_DUMP_GTID).
+    Dump {
+        /// The connection.
+        epoch: Epoch,
+        /// The GTIDs not to be sent.
+        executed: GtidSet,
+    },
+    /// All chunks up to and with `seq` are committed: acknowledge, go on filling.
+    Committed {
+        /// The connection.
+        epoch: Epoch,
+        /// The last committed chunk.
+        seq: u64,
+    },
+    /// End the connection.
+    Disconnect {
+        /// The connection.
+        epoch: Epoch,
+    },
+}
+
+/// What a client asks for with COM_BINLOG_DUMP_GTID.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DumpRequest {
+    /// The GTIDs the client has.
+    pub executed: GtidSet,
+    /// `@replica_uuid`, where the client set it.
+    pub uuid: Option<Uuid>,
+    /// The client's server id.
+    pub server_id: u32,
+    /// Address and user, for the status.
+    pub client: String,
+    /// `BINLOG_DUMP_NON_BLOCK`: end at the end of what is there.
+    pub non_block: bool,
+    /// Pause after which a heartbeat is sent, in milliseconds; 0 for none.
+    pub heartbeat_ms: u64,
+    /// Heartbeats as HEARTBEAT_LOG_EVENT_V2 (dump flag 0x0002).
+    pub heartbeat_v2: bool,
+    /// Whether artificial events carry a CRC32 (the client asked for checksums other than NONE).
+    pub checksum: bool,
+}
+
+/// From a client connection.
+#[derive(Clone, Debug)]
+pub enum ReplicaInput {
+    /// Start a dump. The node answers with `Send`s, or `Refuse`.
+    Dump {
+        /// The connection.
+        replica: ReplicaId,
+        /// What it wants.
+        request: DumpRequest,
+    },
+    /// So many bytes of what was sent have left for the socket.
+    Drained {
+        /// The connection.
+        replica: ReplicaId,
+        /// Bytes of events (heads and bodies).
+        bytes: u64,
+    },
+    /// The connection is gone.
+    Closed {
+        /// The connection.
+        replica: ReplicaId,
+    },
+}
+
+/// Events to a client.
+#[derive(Clone, Debug)]
+pub enum ReplicaEffect {
+    /// Frame and send these events, in this order: `head` (whole events made by the node), then
+    /// the stored bytes of `body` (whole events, or a piece of one that the next `body` goes on with;
+    /// never cut inside an event's 19-byte header).
+    Send {
+        /// The connection.
+        replica: ReplicaId,
+        /// Whole events, one after the other; may be empty.
+        head: Bytes,
+        /// Stored events.
+        body: Option<Slice>,
+    },
+    /// Send this error, then close.
+    Refuse {
+        /// The connection.
+        replica: ReplicaId,
+        /// MySQL's error number.
+        code: u16,
+        /// MySQL's SQL state.
+        state: &'static str,
+        /// The text.
+        text: String,
+    },
+    /// Send what was given, then EOF, then close (end of a non-blocking dump).
+    Eof {
+        /// The connection.
+        replica: ReplicaId,
+    },
+    /// Close without a word; the node is no longer current.
+    Close {
+        /// The connection.
+        replica: ReplicaId,
+    },
+}
+
+/// To the disk.
+#[derive(Clone, Debug)]
+pub enum DiskEffect {
+    /// Make a segment file of this length, preallocated. Comes before the first write to it.
+    Create {
+        /// The file.
+        segment: SegmentId,
+        /// Its length in bytes.
+        len: u64,
+    },
+    /// Write the parts one after the other at `offset`; when `sync`, make this and all earlier
+    /// writes durable (also in earlier segments) and answer `Written`. The bytes must be readable
+    /// by `Span` from now on.
+    Write {
+        /// Grows with every write.
+        seq: u64,
+        /// The file.
+        segment: SegmentId,
+        /// Where.
+        offset: u64,
+        /// What; records, each a header part and a body part (which may be missing).
+        parts: Vec<Bytes>,
+        /// Whether an answer is wanted.
+        sync: bool,
+    },
+    /// Put these into the index, atomically, not synced.
+    Index(Vec<IndexOp>),
+    /// Answer with the index's rows `from..to`, as many as fit, at least one if there is one.
+    ReadRows {
+        /// For the answer.
+        token: u64,
+        /// First index.
+        from: Index,
+        /// One past the last.
+        to: Index,
+        /// At most so many rows.
+        rows_max: usize,
+    },
+    /// Answer with the last checkpoint at or before `at`.
+    ReadCheckpoint {
+        /// For the answer.
+        token: u64,
+        /// Where to look back from.
+        at: Index,
+    },
+    /// Answer with the last binlog file that starts at or before `at`.
+    ReadFile {
+        /// For the answer.
+        token: u64,
+        /// Where to look back from.
+        at: Index,
+    },
+    /// Answer with the bytes of this record's body.
+    ReadBody {
+        /// For the answer.
+        token: u64,
+        /// The record.
+        span: Span,
+    },
+}
+
+/// From the disk.
+#[derive(Clone, Debug)]
+pub enum DiskInput {
+    /// All writes up to `seq` are durable.
+    Written {
+        /// The last one.
+        seq: u64,
+    },
+    /// The disk is full (writes are retried by the shell until there is space) or no longer full.
+    Full(bool),
+    /// Stored bytes do not match their checksum, or cannot be read: the node stops serving.
+    Damaged {
+        /// Segment, offset, what was found.
+        text: String,
+    },
+    /// Answer to `ReadRows`.
+    Rows {
+        /// Of the question.
+        token: u64,
+        /// In the order of their indexes.
+        rows: Vec<Row>,
+    },
+    /// Answer to `ReadCheckpoint`.
+    Checkpoint {
+        /// Of the question.
+        token: u64,
+        /// None: there is none at or before.
+        checkpoint: Option<Box<Checkpoint>>,
+    },
+    /// Answer to `ReadFile`.
+    File {
+        /// Of the question.
+        token: u64,
+        /// None: there is none at or before.
+        file: Option<BinlogFile>,
+    },
+    /// Answer to `ReadBody`.
+    Body {
+        /// Of the question.
+        token: u64,
+        /// The body.
+        body: Bytes,
+    },
+}
+
+/// From the operator.
+#[derive(Clone, Debug)]
+pub enum AdminInput {
+    /// What is going on?
+    Status {
+        /// For the answer.
+        token: u64,
+    },
+    /// Follow this source from now on; None: follow none.
+    SetSource {
+        /// For the answer.
+        token: u64,
+        /// The source; its password sealed.
+        definition: Option<SourceDefinition>,
+    },
+}
+
+/// To the operator.
+#[derive(Clone, Debug)]
+pub enum AdminEffect {
+    /// Answer to `Status`.
+    Status {
+        /// Of the question.
+        token: u64,
+        /// All there is to say.
+        status: Box<Status>,
+    },
+    /// Answer to `SetSource`: done on a majority.
+    Done {
+        /// Of the question.
+        token: u64,
+    },
+    /// Answer to `SetSource`: not done.
+    Refused {
+        /// Of the question.
+        token: u64,
+        /// Why, and what to do.
+        text: String,
+    },
+}
+
+/// Whether client connections are served now. Told whenever it changes, first right after start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Serving {
+    /// Yes; greet with this version string, and answer `@@global.binlog_checksum` with this.
+    Yes {
+        /// The source's version string.
+        version: String,
+        /// `CRC32` or `NONE`.
+        binlog_checksum: String,
+        /// All GTIDs the store has or had: `@@global.gtid_executed` is answered from the last told.
+        purged: GtidSet,
+    },
+    /// No: refuse new connections with this text, instead of the handshake's OK.
+    No {
+        /// Why.
+        text: String,
+    },
+}
+
+/// What the shell must do.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Send to another node; may be dropped when its queue is full (then say `Unreachable`).
+    /// Entries without data are filled in from their span by the shell, see [`Envelope`].
+    Peer(Envelope),
+    /// For the connection to the source.
+    Source(SourceEffect),
+    /// For a client connection.
+    Replica(ReplicaEffect),
+    /// For the disk.
+    Disk(DiskEffect),
+    /// For the operator.
+    Admin(AdminEffect),
+    /// Serving of clients begins or ends.
+    Serving(Serving),
+}
