@@ -1,3 +1,6 @@
 //! The pure state machines of kingbus: no clock, no socket, no file, no thread, no randomness.
 
+pub mod chunk;
+pub mod log;
+pub mod node;
 pub mod types;
