@@ -63,7 +63,12 @@ impl Node {
         let serving = match self.refusal() {
             Some(text) => Serving::No { text },
             None => {
-                let identity = self.applied.catalog.identity.as_ref().expect("asked for first");
+                let identity = self
+                    .applied
+                    .catalog
+                    .identity
+                    .as_ref()
+                    .expect("asked for first");
                 Serving::Yes {
                     version: identity.version.clone(),
                     binlog_checksum: identity.binlog_checksum.clone(),
