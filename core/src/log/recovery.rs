@@ -115,15 +115,14 @@ impl Recovery {
     /// The state to begin with.
     pub fn finish(mut self) -> Recovered {
         // The number of a discarded segment is not used again.
-        if let Some(id) = self.discard.iter().max() {
-            if *id > self.state.end.segment {
-                self.state.end = End {
-                    segment: *id,
-                    offset: 0,
-                    len: 0,
-                    sealed: true,
-                };
-            }
+        let discarded = self.discard.iter().max().copied().unwrap_or_default();
+        if discarded > self.state.end.segment {
+            self.state.end = End {
+                segment: discarded,
+                offset: 0,
+                len: 0,
+                sealed: true,
+            };
         }
         self.state.discard = self.discard;
         self.state

@@ -133,7 +133,7 @@ impl RaftLog {
         self.fetched = rows;
     }
 
-    fn from_fetched(&self, low: u64, high: u64, max: Option<u64>) -> Option<Vec<Entry>> {
+    fn fetched_entries(&self, low: u64, high: u64, max: Option<u64>) -> Option<Vec<Entry>> {
         let at = self.fetched.iter().position(|row| row.index.0 == low)?;
         let rows = self.fetched[at..]
             .iter()
@@ -192,7 +192,7 @@ impl raft::Storage for RaftLog {
                 max,
             ));
         }
-        if let Some(entries) = self.from_fetched(low, high, max) {
+        if let Some(entries) = self.fetched_entries(low, high, max) {
             return Ok(entries);
         }
         assert!(context.can_async(), "what is not applied stays in memory");

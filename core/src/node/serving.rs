@@ -45,11 +45,11 @@ impl Node {
 
     /// What was behind may now be caught up.
     pub(super) fn caught_up_to(&mut self, applied: Index) {
-        if let Some((at, commit)) = self.currency.behind {
-            if commit <= applied {
-                self.currency.caught_up = Some(at);
-                self.currency.behind = None;
-            }
+        if let Some((at, commit)) = self.currency.behind
+            && commit <= applied
+        {
+            self.currency.caught_up = Some(at);
+            self.currency.behind = None;
         }
     }
 
