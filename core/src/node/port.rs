@@ -340,8 +340,6 @@ pub enum Serving {
         version: String,
         /// `CRC32` or `NONE`.
         binlog_checksum: String,
-        /// All GTIDs the store has or had: `@@global.gtid_executed` is answered from the last told.
-        purged: GtidSet,
     },
     /// No: refuse new connections with this text, instead of the handshake's OK.
     No {
