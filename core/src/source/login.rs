@@ -58,9 +58,7 @@ impl Login {
         match bytes.first() {
             Some(&OK) => Ok(Next::Done),
             Some(&SWITCH) if !self.switched => self.switch(settings, &bytes[1..]).map(Next::Send),
-            Some(&MORE_DATA) if plugin == Plugin::CachingSha2 => {
-                self.more(settings, &nonce, bytes)
-            }
+            Some(&MORE_DATA) if plugin == Plugin::CachingSha2 => self.more(settings, &nonce, bytes),
             _ => Err(MALFORMED.to_owned()),
         }
     }
@@ -131,7 +129,11 @@ impl<'a> Greeting<'a> {
         let high = reader.u16()?;
         let nonce_len = reader.u8()?;
         reader.bytes(10)?;
-        let second = reader.bytes(usize::from(nonce_len).saturating_sub(8).max(NONCE_LEN - 8 + 1))?;
+        let second = reader.bytes(
+            usize::from(nonce_len)
+                .saturating_sub(8)
+                .max(NONCE_LEN - 8 + 1),
+        )?;
         nonce[8..].copy_from_slice(&second[..NONCE_LEN - 8]);
         Some(Greeting {
             version,
@@ -171,7 +173,12 @@ fn response(settings: &Settings, plugin: Plugin, to: &Greeting<'_>) -> Result<Ve
     out.push(0);
     if capabilities.contains(CapabilityFlags::CLIENT_CONNECT_ATTRS) {
         let mut attributes = Vec::new();
-        for text in ["program_name", "kingbus", "_client_role", "binary_log_listener"] {
+        for text in [
+            "program_name",
+            "kingbus",
+            "_client_role",
+            "binary_log_listener",
+        ] {
             put_short(&mut attributes, text.as_bytes());
         }
         put_short(&mut out, &attributes);

@@ -12,14 +12,16 @@ use crate::gtid::{GtidSet, Uuid};
 use crate::node::catalog::SourceFacts;
 
 mod assembler;
+mod chunks;
+mod crc;
 mod dump;
-mod event_stream;
 mod login;
 mod reply;
 mod session;
 mod setup;
 
-pub use assembler::Assembler;
+pub use assembler::{Assembler, PREFIX_BYTES, WHOLE_EVENT_BYTES_MAX};
+pub use chunks::UNCOMMITTED_BYTES_MAX;
 pub use session::Session;
 
 /// What a connection is made with.

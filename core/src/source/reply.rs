@@ -36,7 +36,11 @@ impl ServerError {
             rest => (&[][..], rest),
         };
         let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
-        Some(ServerError { code, state: text(state), message: text(message) })
+        Some(ServerError {
+            code,
+            state: text(state),
+            message: text(message),
+        })
     }
 }
 
@@ -79,7 +83,9 @@ impl AnswerReader {
     /// The answer when `payload` was its last; an error when it is none.
     pub(super) fn feed(&mut self, payload: &[u8]) -> Option<Result<Answer, Malformed>> {
         match self.take(payload) {
-            Ok(answer) => Some(Ok(std::mem::replace(self, AnswerReader::default()).end(answer?))),
+            Ok(answer) => Some(Ok(
+                std::mem::replace(self, AnswerReader::default()).end(answer?)
+            )),
             Err(malformed) => Some(Err(malformed)),
         }
     }
@@ -102,7 +108,11 @@ impl AnswerReader {
         if self.definitions_left > 0 {
             self.definitions_left -= 1;
             let last = self.definitions_left == 0;
-            return if last == is_eof(payload) { Ok(None) } else { Err(Malformed) };
+            return if last == is_eof(payload) {
+                Ok(None)
+            } else {
+                Err(Malformed)
+            };
         }
         if is_eof(payload) {
             return Ok(Some(Answer::Row(None)));
@@ -166,11 +176,29 @@ mod tests {
     fn ok_errors_and_rows_are_told_apart() {
         assert_eq!(read(&[&[0, 0, 0, 2, 0, 0, 0]]), Some(Ok(Answer::Done)));
         let refused = read(&[b"\xff\xa9\x04#HY000Unknown system variable 'x'"]);
-        let Some(Ok(Answer::Refused(error))) = refused else { panic!("{refused:?}") };
-        assert_eq!(error.to_string(), "error 1193 (HY000): Unknown system variable 'x'");
-        let row = read(&[&[2], b"\x03def", b"\x03def", EOF_PACKET, b"\x0213\xfb", EOF_PACKET]);
-        assert_eq!(row, Some(Ok(Answer::Row(Some(vec![Some(b"13".to_vec()), None])))));
-        assert_eq!(read(&[&[1], b"\x03def", EOF_PACKET, EOF_PACKET]), Some(Ok(Answer::Row(None))));
+        let Some(Ok(Answer::Refused(error))) = refused else {
+            panic!("{refused:?}")
+        };
+        assert_eq!(
+            error.to_string(),
+            "error 1193 (HY000): Unknown system variable 'x'"
+        );
+        let row = read(&[
+            &[2],
+            b"\x03def",
+            b"\x03def",
+            EOF_PACKET,
+            b"\x0213\xfb",
+            EOF_PACKET,
+        ]);
+        assert_eq!(
+            row,
+            Some(Ok(Answer::Row(Some(vec![Some(b"13".to_vec()), None]))))
+        );
+        assert_eq!(
+            read(&[&[1], b"\x03def", EOF_PACKET, EOF_PACKET]),
+            Some(Ok(Answer::Row(None)))
+        );
     }
 
     #[test]
