@@ -187,12 +187,13 @@ impl Assembler {
         if !checksum_ok(event) {
             return Err(self.damaged(head, self.position));
         }
-        let Some(file) = &self.file else {
+        if self.file.is_none() {
             return Err(self.wrong("no ROTATE event names the file"));
-        };
-        let checksum = format.checksum == Checksum::Crc32;
+        }
         self.step(head, event, Checksum::Crc32)?;
-        self.chunks.file(file, self.ordinal, checksum);
+        let file = self.file.as_deref().unwrap_or_default();
+        self.chunks
+            .file(file, self.ordinal, format.checksum == Checksum::Crc32);
         self.checksum = Some(format.checksum);
         // One that is made up, where a dump begins inside of a file, ends at position 0.
         if self.header == FileHeader::Wanted && head.next_position != 0 {
@@ -258,7 +259,7 @@ impl Assembler {
     }
 
     fn end_long(&mut self, long: Long) -> Result<(), String> {
-        if long.crc.is_some_and(|crc| !crc.is_right()) {
+        if long.crc.is_some_and(|crc| !crc.finish()) {
             return Err(self.damaged(&long.head, long.start));
         }
         if long.stored {

@@ -51,7 +51,7 @@ impl Crc {
     }
 
     /// Whether the event, of which all bytes are here, has the CRC32 it should have.
-    pub(super) fn is_right(self) -> bool {
+    pub(super) fn finish(self) -> bool {
         assert_eq!(
             self.stored.len(),
             CHECKSUM_LEN,
@@ -75,7 +75,7 @@ mod tests {
             for step in 1..event.len() {
                 let mut crc = Crc::new(event.len());
                 event.chunks(step).for_each(|piece| crc.update(piece));
-                assert_ne!(crc.is_right(), flipped);
+                assert_ne!(crc.finish(), flipped);
             }
         }
     }

@@ -83,17 +83,12 @@ impl AnswerReader {
     /// The answer when `payload` was its last; an error when it is none.
     pub(super) fn feed(&mut self, payload: &[u8]) -> Option<Result<Answer, Malformed>> {
         match self.take(payload) {
-            Ok(answer) => Some(Ok(
-                std::mem::replace(self, AnswerReader::default()).end(answer?)
-            )),
+            Ok(None) => None,
+            Ok(Some(answer)) => {
+                *self = AnswerReader::default();
+                Some(Ok(answer))
+            }
             Err(malformed) => Some(Err(malformed)),
-        }
-    }
-
-    fn end(self, answer: Answer) -> Answer {
-        match answer {
-            Answer::Row(_) => Answer::Row(self.row),
-            answer => answer,
         }
     }
 
@@ -115,7 +110,7 @@ impl AnswerReader {
             };
         }
         if is_eof(payload) {
-            return Ok(Some(Answer::Row(None)));
+            return Ok(Some(Answer::Row(self.row.take())));
         }
         if self.row.is_none() {
             self.row = Some(parse_row(payload, columns).ok_or(Malformed)?);
