@@ -1,0 +1,212 @@
+//! Where transactions begin and end in a stream of events.
+//!
+//! A transaction begins with its GTID event. What it ends with depends on what comes next, as in
+//! MySQL's own `Transaction_boundary_parser`:
+//!
+//! ```text
+//! GTID  BEGIN     ...  XID | COMMIT | ROLLBACK           transactions, non-transactional tables
+//! GTID  XA START  ...  XA END  XA_PREPARE | XA ROLLBACK  XA, in one phase or prepared
+//! GTID  [INTVAR | RAND | USER_VAR]...  any other QUERY   DDL, XA COMMIT and XA ROLLBACK
+//! GTID  TRANSACTION_PAYLOAD                              all of it in one event
+//! GTID  INCIDENT                                         something is missing at the source
+//! ```
+
+use std::fmt;
+
+use super::{Checksum, EventError, GtidEvent, Header, Query, kind};
+use crate::gtid::Gtid;
+
+/// What an event does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Belongs to no transaction.
+    Control,
+    /// The GTID event that begins a transaction.
+    Begin {
+        /// The transaction.
+        gtid: Gtid,
+        /// When the source committed it, in microseconds since 1970; 0: not said.
+        commit_timestamp: u64,
+    },
+    /// Belongs to the open transaction, which goes on.
+    Inside,
+    /// Belongs to the open transaction, and ends it.
+    End,
+}
+
+/// An event that cannot be where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BoundaryError {
+    /// A transaction without a GTID: ANONYMOUS_GTID.
+    Anonymous,
+    /// An event of this kind outside a transaction: the source writes no GTID events.
+    Outside(u8),
+    /// An event of this kind where the open transaction should go on.
+    Open(Gtid, u8),
+    /// An event that cannot be read.
+    Malformed(u8, EventError),
+}
+
+impl fmt::Display for BoundaryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BoundaryError::Anonymous => {
+                f.write_str("the source sent a transaction without a GTID; set gtid_mode=ON there")
+            }
+            BoundaryError::Outside(kind) => write!(
+                f,
+                "the source sent an event of kind {kind} outside of a transaction with a GTID; \
+                 set gtid_mode=ON there"
+            ),
+            BoundaryError::Open(gtid, kind) => write!(
+                f,
+                "the source sent an event of kind {kind} before the end of transaction {gtid}"
+            ),
+            BoundaryError::Malformed(kind, e) => {
+                write!(f, "malformed event of kind {kind}: {e}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for BoundaryError {}
+
+/// The state between two events of a stream. After an error it is as before the event.
+#[derive(Clone, Debug, Default)]
+pub struct Boundary {
+    open: Option<Open>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    gtid: Gtid,
+    /// Whether BEGIN or XA START was seen (or rows, which cannot end it either).
+    begun: bool,
+}
+
+impl Boundary {
+    /// Before the first event of a stream: no transaction is open.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The open transaction.
+    pub fn open(&self) -> Option<Gtid> {
+        self.open.map(|open| open.gtid)
+    }
+
+    /// Takes the next event: its header, and the whole event from its header on, or as much as
+    /// there is of a long one (64 KiB and 1 KiB more are always enough).
+    pub fn event(
+        &mut self,
+        head: &Header,
+        event: &[u8],
+        checksum: Checksum,
+    ) -> Result<Step, BoundaryError> {
+        let step = match self.open {
+            None => between(head, event, checksum),
+            Some(open) => within(open, head, event, checksum),
+        }?;
+        match step {
+            Step::Control => {}
+            Step::Begin { gtid, .. } => self.open = Some(Open { gtid, begun: false }),
+            Step::Inside => {
+                let open = self.open.as_mut().expect("only within a transaction");
+                open.begun |= begins(head.kind);
+            }
+            Step::End => self.open = None,
+        }
+        Ok(step)
+    }
+}
+
+/// Whether an event that does not end the transaction shows that a QUERY will not do so just by not
+/// being BEGIN: BEGIN or XA START itself, or rows. INTVAR, RAND, USER_VAR may stand before DDL.
+fn begins(kind: u8) -> bool {
+    matches!(
+        kind,
+        kind::QUERY
+            | kind::BEGIN_LOAD_QUERY..=kind::DELETE_ROWS_V1
+            | kind::ROWS_QUERY..=kind::DELETE_ROWS
+            | kind::PARTIAL_UPDATE_ROWS
+    )
+}
+
+fn between(head: &Header, event: &[u8], checksum: Checksum) -> Result<Step, BoundaryError> {
+    match head.kind {
+        kind::GTID | kind::GTID_TAGGED => {
+            let malformed = |e| BoundaryError::Malformed(head.kind, e);
+            let begun = GtidEvent::parse(event, checksum).map_err(malformed)?;
+            Ok(Step::Begin {
+                gtid: begun.gtid.ok_or(BoundaryError::Anonymous)?,
+                commit_timestamp: begun.commit_timestamp,
+            })
+        }
+        kind::ANONYMOUS_GTID => Err(BoundaryError::Anonymous),
+        kind::QUERY
+        | kind::INTVAR
+        | kind::APPEND_BLOCK
+        | kind::DELETE_FILE
+        | kind::RAND
+        | kind::USER_VAR
+        | kind::XID
+        | kind::BEGIN_LOAD_QUERY
+        | kind::EXECUTE_LOAD_QUERY
+        | kind::TABLE_MAP
+        | kind::WRITE_ROWS_V1..=kind::DELETE_ROWS_V1
+        | kind::ROWS_QUERY..=kind::DELETE_ROWS
+        | kind::VIEW_CHANGE
+        | kind::XA_PREPARE..=kind::TRANSACTION_PAYLOAD => Err(BoundaryError::Outside(head.kind)),
+        _ => Ok(Step::Control),
+    }
+}
+
+fn within(
+    open: Open,
+    head: &Header,
+    event: &[u8],
+    checksum: Checksum,
+) -> Result<Step, BoundaryError> {
+    match head.kind {
+        kind::XID | kind::XA_PREPARE | kind::TRANSACTION_PAYLOAD => Ok(Step::End),
+        kind::QUERY => {
+            let malformed = |e| BoundaryError::Malformed(head.kind, e);
+            let query = Query::parse(event, checksum).map_err(malformed)?;
+            Ok(statement(open.begun, query.statement))
+        }
+        kind::INCIDENT if !open.begun => Ok(Step::End),
+        kind::HEARTBEAT | kind::HEARTBEAT_V2 => Ok(Step::Control),
+        kind::GTID
+        | kind::ANONYMOUS_GTID
+        | kind::GTID_TAGGED
+        | kind::INCIDENT
+        | kind::PREVIOUS_GTIDS
+        | kind::FORMAT_DESCRIPTION
+        | kind::START_V3
+        | kind::ROTATE
+        | kind::STOP => Err(BoundaryError::Open(open.gtid, head.kind)),
+        _ => Ok(Step::Inside),
+    }
+}
+
+fn statement(begun: bool, text: &[u8]) -> Step {
+    let is = |what: &str| text.trim_ascii().eq_ignore_ascii_case(what.as_bytes());
+    let starts = |what: &str| {
+        let start = text.trim_ascii_start().get(..what.len());
+        start.is_some_and(|s| s.eq_ignore_ascii_case(what.as_bytes()))
+    };
+    if !begun {
+        return if is("BEGIN") || starts("XA START") {
+            Step::Inside
+        } else {
+            Step::End
+        };
+    }
+    let rolls_back = starts("ROLLBACK") && !starts("ROLLBACK TO");
+    if is("COMMIT") || rolls_back || starts("XA ROLLBACK") || starts("XA COMMIT") {
+        Step::End
+    } else {
+        Step::Inside
+    }
+}
