@@ -1,6 +1,9 @@
 //! The pure state machines of kingbus: no clock, no socket, no file, no thread, no randomness.
 
+pub mod auth;
 pub mod event;
 pub mod gtid;
+pub mod packet;
 pub mod reader;
+pub mod replica;
 pub mod types;

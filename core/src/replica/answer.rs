@@ -1,6 +1,8 @@
 //! What statements are answered with.
 
+use super::handshake::Greeting;
 use super::result::{Column, ResultSet, STATUS_AUTOCOMMIT, SqlError, column_flag, column_type};
+use super::session::Identity;
 use super::statement::{Assignment, Expression, Function, Item, Statement};
 use super::variables::{SystemValue, SystemVariables, UserVariables, Value};
 
@@ -35,7 +37,10 @@ impl Charset {
             33 | 76 | 83 | 192..=215 | 223 => 3,
             _ => 1,
         };
-        Charset { collation: u16::from(collation), bytes }
+        Charset {
+            collation: u16::from(collation),
+            bytes,
+        }
     }
 
     /// By its name in SET NAMES.
@@ -59,25 +64,70 @@ impl Charset {
 #[derive(Debug)]
 pub(super) struct Conversation {
     /// `@@...`.
-    pub(super) system: SystemVariables,
+    system: SystemVariables,
     /// `@...`.
     pub(super) user_variables: UserVariables,
     /// `USER()`: user and host.
-    pub(super) user: String,
+    user: String,
     /// `CONNECTION_ID()`.
-    pub(super) connection_id: u32,
+    connection_id: u32,
     /// The charset at login, for SET NAMES DEFAULT.
-    pub(super) charset_at_login: Charset,
+    charset_at_login: Charset,
     /// The charset now.
-    pub(super) charset: Charset,
+    charset: Charset,
     /// A status bit; there are no transactions.
-    pub(super) autocommit: bool,
+    autocommit: bool,
 }
 
 impl Conversation {
+    /// Before the login.
+    pub(super) fn new(identity: Identity, greeting: Option<&Greeting>) -> Conversation {
+        let (version, checksum, connection_id) = match greeting {
+            Some(g) => (
+                g.version.clone(),
+                g.binlog_checksum.clone(),
+                g.connection_id,
+            ),
+            None => (String::new(), String::new(), 0),
+        };
+        let Identity {
+            server_id,
+            server_uuid,
+        } = identity;
+        let charset = Charset::of_collation(0);
+        Conversation {
+            system: SystemVariables::new(server_id, server_uuid.to_string(), version, checksum),
+            user_variables: UserVariables::default(),
+            user: String::new(),
+            connection_id,
+            charset_at_login: charset,
+            charset,
+            autocommit: true,
+        }
+    }
+
+    /// Who is there, from where, and with which collation.
+    pub(super) fn logged_in(&mut self, user: String, collation: u8) {
+        self.user = user;
+        self.charset_at_login = Charset::of_collation(collation);
+        self.charset = self.charset_at_login;
+    }
+
+    /// Whether the source writes checksums into its events.
+    pub(super) fn has_checksums(&self) -> bool {
+        match self.system.get("binlog_checksum") {
+            Some(SystemValue::Text(name)) => !name.eq_ignore_ascii_case("NONE"),
+            other => unreachable!("the checksum's name is a text: {other:?}"),
+        }
+    }
+
     /// Server status for OK and EOF packets.
     pub(super) fn status(&self) -> u16 {
-        if self.autocommit { STATUS_AUTOCOMMIT } else { 0 }
+        if self.autocommit {
+            STATUS_AUTOCOMMIT
+        } else {
+            0
+        }
     }
 
     /// Forgets all that was set since the login.
@@ -101,9 +151,9 @@ impl Conversation {
                 Ok(Answer::Ok)
             }
             Statement::Select(items) => self.select(items, unix_time).map(Answer::Rows),
-            Statement::ShowVariables { global, pattern } => {
-                Ok(Answer::Rows(self.show_variables(global, pattern.as_deref().unwrap_or("%"))))
-            }
+            Statement::ShowVariables { global, pattern } => Ok(Answer::Rows(
+                self.show_variables(global, pattern.as_deref().unwrap_or("%")),
+            )),
             Statement::ShowWarnings => Ok(Answer::Rows(self.warnings())),
             Statement::Ignored => Ok(Answer::Ok),
         }
@@ -135,15 +185,15 @@ impl Conversation {
                 Value::Null => None,
             });
         }
-        Ok(ResultSet { columns, rows: vec![row], no_index: false })
+        Ok(ResultSet {
+            columns,
+            rows: vec![row],
+            no_index: false,
+        })
     }
 
     /// The value of an expression, and how MySQL declares a column with it.
-    fn evaluate(
-        &self,
-        expression: Expression,
-        unix_time: u64,
-    ) -> Result<(Value, Shape), SqlError> {
+    fn evaluate(&self, expression: Expression, unix_time: u64) -> Result<(Value, Shape), SqlError> {
         let characters = |text: &str| text.chars().count() as u32;
         Ok(match expression {
             Expression::Integer(number) => {
@@ -152,14 +202,26 @@ impl Conversation {
                 (Value::Integer(number), Shape::Number { length, flags })
             }
             Expression::Text(text) => {
-                let shape = Shape::Text { characters: characters(&text), not_null: true };
+                let shape = Shape::Text {
+                    characters: characters(&text),
+                    not_null: true,
+                };
                 (Value::Text(text), shape)
             }
-            Expression::Null => (Value::Null, Shape::Text { characters: 0, not_null: false }),
+            Expression::Null => (
+                Value::Null,
+                Shape::Text {
+                    characters: 0,
+                    not_null: false,
+                },
+            ),
             Expression::User(name) => {
                 let value = self.user_variables.get(&name).clone();
                 let shape = match value {
-                    Value::Integer(_) => Shape::Number { length: 21, flags: 0 },
+                    Value::Integer(_) => Shape::Number {
+                        length: 21,
+                        flags: 0,
+                    },
                     Value::Text(_) | Value::Null => Shape::LongText,
                 };
                 (value, shape)
@@ -176,25 +238,45 @@ impl Conversation {
         };
         Ok(match value {
             SystemValue::Number(number) => {
-                let shape = Shape::Number { length: 21, flags: column_flag::UNSIGNED };
+                let shape = Shape::Number {
+                    length: 21,
+                    flags: column_flag::UNSIGNED,
+                };
                 (Value::Integer(i128::from(*number)), shape)
             }
-            SystemValue::Text(text) => {
-                (Value::Text(text.clone()), Shape::Text { characters: 21845, not_null: false })
-            }
-            SystemValue::Switch(on) => {
-                (Value::Integer(i128::from(*on)), Shape::Number { length: 1, flags: 0 })
-            }
+            SystemValue::Text(text) => (
+                Value::Text(text.clone()),
+                Shape::Text {
+                    characters: 21845,
+                    not_null: false,
+                },
+            ),
+            SystemValue::Switch(on) => (
+                Value::Integer(i128::from(*on)),
+                Shape::Number {
+                    length: 1,
+                    flags: 0,
+                },
+            ),
         })
     }
 
     fn function(&self, function: Function, unix_time: u64) -> (Value, Shape) {
         let text = |text: &str, characters: u32| {
-            (Value::Text(text.to_owned()), Shape::Text { characters, not_null: true })
+            (
+                Value::Text(text.to_owned()),
+                Shape::Text {
+                    characters,
+                    not_null: true,
+                },
+            )
         };
         let number = |number: u64, flags: u16| {
             let flags = flags | column_flag::NOT_NULL;
-            (Value::Integer(i128::from(number)), Shape::Number { length: 21, flags })
+            (
+                Value::Integer(i128::from(number)),
+                Shape::Number { length: 21, flags },
+            )
         };
         match function {
             Function::Version => match self.system.get("version") {
@@ -203,13 +285,23 @@ impl Conversation {
             },
             Function::UnixTimestamp => number(unix_time, 0),
             Function::ConnectionId => number(u64::from(self.connection_id), column_flag::UNSIGNED),
-            Function::Database => (Value::Null, Shape::Text { characters: 64, not_null: false }),
+            Function::Database => (
+                Value::Null,
+                Shape::Text {
+                    characters: 64,
+                    not_null: false,
+                },
+            ),
             Function::User => text(&self.user, 288),
         }
     }
 
     fn show_variables(&self, global: bool, pattern: &str) -> ResultSet {
-        let table = if global { "global_variables" } else { "session_variables" };
+        let table = if global {
+            "global_variables"
+        } else {
+            "session_variables"
+        };
         let column = |name: &str, characters: u32, flags: u16| Column {
             name: name.to_owned(),
             table: Some(("performance_schema", table)),
@@ -229,7 +321,11 @@ impl Conversation {
         };
         ResultSet {
             columns: vec![
-                column("Variable_name", 64, column_flag::NOT_NULL | column_flag::NO_DEFAULT),
+                column(
+                    "Variable_name",
+                    64,
+                    column_flag::NOT_NULL | column_flag::NO_DEFAULT,
+                ),
                 column("Value", 1024, 0),
             ],
             rows: self.system.like(pattern).map(row).collect(),
@@ -239,12 +335,18 @@ impl Conversation {
 
     /// SHOW WARNINGS: there are none.
     fn warnings(&self) -> ResultSet {
-        let text = |characters| Shape::Text { characters, not_null: true };
+        let text = |characters| Shape::Text {
+            characters,
+            not_null: true,
+        };
         let code = Column {
             kind: column_type::LONG,
             ..self.column(
                 "Code".to_owned(),
-                Shape::Number { length: 5, flags: column_flag::NOT_NULL | column_flag::UNSIGNED },
+                Shape::Number {
+                    length: 5,
+                    flags: column_flag::NOT_NULL | column_flag::UNSIGNED,
+                },
             )
         };
         ResultSet {
@@ -262,18 +364,43 @@ impl Conversation {
     fn column(&self, name: String, shape: Shape) -> Column {
         let Charset { collation, bytes } = self.charset;
         let (kind, length, charset, flags, decimals) = match shape {
-            Shape::Number { length, flags } => {
-                (column_type::LONGLONG, length, BINARY, flags | column_flag::BINARY, 0)
-            }
-            Shape::Text { characters, not_null } => {
+            Shape::Number { length, flags } => (
+                column_type::LONGLONG,
+                length,
+                BINARY,
+                flags | column_flag::BINARY,
+                0,
+            ),
+            Shape::Text {
+                characters,
+                not_null,
+            } => {
                 let flags = if not_null { column_flag::NOT_NULL } else { 0 };
-                (column_type::VAR_STRING, characters * bytes, collation, flags, NOT_FIXED)
+                (
+                    column_type::VAR_STRING,
+                    characters * bytes,
+                    collation,
+                    flags,
+                    NOT_FIXED,
+                )
             }
-            Shape::LongText => {
-                (column_type::LONG_BLOB, LONG_TEXT_CHARACTERS * bytes, collation, 0, NOT_FIXED)
-            }
+            Shape::LongText => (
+                column_type::LONG_BLOB,
+                LONG_TEXT_CHARACTERS * bytes,
+                collation,
+                0,
+                NOT_FIXED,
+            ),
         };
-        Column { name, table: None, kind, length, charset, flags, decimals }
+        Column {
+            name,
+            table: None,
+            kind,
+            length,
+            charset,
+            flags,
+            decimals,
+        }
     }
 }
 

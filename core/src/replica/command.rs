@@ -72,7 +72,11 @@ pub(super) struct BadCommand {
 
 /// Bound for the payload of a command that begins with this byte.
 pub(super) fn bytes_max(first: u8) -> usize {
-    if first == number::BINLOG_DUMP_GTID { DUMP_BYTES_MAX } else { STATEMENT_BYTES_MAX }
+    if first == number::BINLOG_DUMP_GTID {
+        DUMP_BYTES_MAX
+    } else {
+        STATEMENT_BYTES_MAX
+    }
 }
 
 /// Whether this payload is COM_QUIT.
@@ -91,20 +95,30 @@ pub(super) fn parse(payload: &[u8], query_attributes: bool) -> Result<Command<'_
         number::PING | number::INIT_DB => Ok(Command::Nothing),
         number::RESET_CONNECTION => Ok(Command::Reset),
         number::QUERY => {
-            let text = if query_attributes { after_attributes(reader) } else { Some(body) };
+            let text = if query_attributes {
+                after_attributes(reader)
+            } else {
+                Some(body)
+            };
             text.map(Command::Query).ok_or(malformed(false))
         }
-        number::REGISTER_SLAVE => {
-            registration(&mut reader).map(Command::Register).ok_or(malformed(false))
-        }
+        number::REGISTER_SLAVE => registration(&mut reader)
+            .map(Command::Register)
+            .ok_or(malformed(false)),
         number::BINLOG_DUMP => {
             // Position, flags, server id; the rest is the name of a file.
-            reader.bytes(4 + 2 + 4).map(|_| Command::DumpFile).ok_or(malformed(true))
+            reader
+                .bytes(4 + 2 + 4)
+                .map(|_| Command::DumpFile)
+                .ok_or(malformed(true))
         }
         number::BINLOG_DUMP_GTID => dump(&mut reader).map(Command::DumpGtid),
         _ => {
             let error = SqlError::new(1047, "08S01", "Unknown command");
-            Err(BadCommand { error, fatal: false })
+            Err(BadCommand {
+                error,
+                fatal: false,
+            })
         }
     }
 }
@@ -123,7 +137,11 @@ fn registration(reader: &mut Reader<'_>) -> Option<Registration> {
     let port = reader.u16()?;
     let _rank = reader.u32()?;
     let _source_id = reader.u32()?;
-    Some(Registration { server_id, host, port })
+    Some(Registration {
+        server_id,
+        host,
+        port,
+    })
 }
 
 /// A text with one byte of length before it.
@@ -191,11 +209,11 @@ fn after_attributes<'a>(mut reader: Reader<'a>) -> Option<&'a [u8]> {
 /// Steps over a value of the binary protocol.
 fn skip_value(reader: &mut Reader<'_>, kind: u8) -> Option<()> {
     let len = match kind {
-        6 => 0,                                 // NULL
-        1 => 1,                                 // TINY
-        2 | 13 => 2,                            // SHORT, YEAR
-        3 | 4 | 9 => 4,                         // LONG, FLOAT, INT24
-        5 | 8 => 8,                             // DOUBLE, LONGLONG
+        6 => 0,                                   // NULL
+        1 => 1,                                   // TINY
+        2 | 13 => 2,                              // SHORT, YEAR
+        3 | 4 | 9 => 4,                           // LONG, FLOAT, INT24
+        5 | 8 => 8,                               // DOUBLE, LONGLONG
         7 | 10..=12 => usize::from(reader.u8()?), // times, with their length before them
         _ => return reader.lenenc_bytes().map(|_| ()),
     };

@@ -28,7 +28,10 @@ pub(super) struct Framer {
 impl Framer {
     /// A framer whose first packet has the number `seq`.
     pub(super) fn new(seq: u8) -> Framer {
-        Framer { seq, ..Framer::default() }
+        Framer {
+            seq,
+            ..Framer::default()
+        }
     }
 
     /// Whether the last event is complete, so that something else may be sent.
@@ -91,8 +94,13 @@ impl Framer {
 
 /// The length of the event that begins here.
 fn event_len(events: &[u8]) -> usize {
-    assert!(events.len() >= HEADER_LEN, "the stream is not cut inside an event header");
-    let len: [u8; 4] = events[EVENT_LEN_AT..EVENT_LEN_AT + 4].try_into().expect("four bytes");
+    assert!(
+        events.len() >= HEADER_LEN,
+        "the stream is not cut inside an event header"
+    );
+    let len: [u8; 4] = events[EVENT_LEN_AT..EVENT_LEN_AT + 4]
+        .try_into()
+        .expect("four bytes");
     let len = u32::from_le_bytes(len) as usize;
     assert!(len >= HEADER_LEN, "an event is at least its header");
     len

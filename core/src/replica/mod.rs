@@ -12,6 +12,8 @@ mod command;
 mod frame;
 mod handshake;
 mod login;
+mod parser;
+mod refusal;
 mod request;
 mod result;
 mod session;
@@ -20,6 +22,6 @@ mod token;
 mod variables;
 
 pub use handshake::Greeting;
-pub use login::Account;
+pub use login::{Account, ServerKey};
 pub use request::{DumpRequest, Registration};
 pub use session::{Identity, Input, Output, Session};

@@ -1,6 +1,7 @@
 //! Answers to commands: OK, error, end of rows, result sets, in the text protocol.
 
 use crate::packet::write_packet;
+use crate::reader::put_lenenc;
 
 /// `SERVER_STATUS_AUTOCOMMIT`.
 pub(super) const STATUS_AUTOCOMMIT: u16 = 0x0002;
@@ -41,7 +42,11 @@ impl SqlError {
     /// An error with this text.
     pub(super) fn new(code: u16, state: &'static str, text: impl Into<String>) -> SqlError {
         assert!(state.len() == 5, "an SQL state has five characters");
-        SqlError { code, state, text: text.into() }
+        SqlError {
+            code,
+            state,
+            text: text.into(),
+        }
     }
 }
 
@@ -134,7 +139,10 @@ impl Writer<'_> {
             self.eof(status);
         }
         for row in &set.rows {
-            assert!(row.len() == set.columns.len(), "a row has a value for each column");
+            assert!(
+                row.len() == set.columns.len(),
+                "a row has a value for each column"
+            );
             payload.clear();
             for value in row {
                 match value {
@@ -173,7 +181,11 @@ fn cut(text: &str) -> &str {
 fn definition(column: &Column) -> Vec<u8> {
     let mut out = Vec::with_capacity(64);
     let (schema, table) = column.table.unwrap_or(("", ""));
-    let original_name = if column.table.is_some() { column.name.as_str() } else { "" };
+    let original_name = if column.table.is_some() {
+        column.name.as_str()
+    } else {
+        ""
+    };
     for text in ["def", schema, table, table, &column.name, original_name] {
         put_text(&mut out, text);
     }
@@ -191,24 +203,4 @@ fn definition(column: &Column) -> Vec<u8> {
 fn put_text(out: &mut Vec<u8>, text: &str) {
     put_lenenc(out, text.len() as u64);
     out.extend_from_slice(text.as_bytes());
-}
-
-/// A length-encoded integer.
-fn put_lenenc(out: &mut Vec<u8>, value: u64) {
-    let bytes = value.to_le_bytes();
-    match value {
-        0..=250 => out.push(bytes[0]),
-        251..=0xffff => {
-            out.push(0xfc);
-            out.extend_from_slice(&bytes[..2]);
-        }
-        0x1_0000..=0xff_ffff => {
-            out.push(0xfd);
-            out.extend_from_slice(&bytes[..3]);
-        }
-        0x100_0000.. => {
-            out.push(0xfe);
-            out.extend_from_slice(&bytes);
-        }
-    }
 }

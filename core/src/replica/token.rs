@@ -37,7 +37,11 @@ pub(super) enum Kind {
 ///
 /// Error: where the text stops making sense (an open quote, too many tokens).
 pub(super) fn tokens(sql: &str) -> Result<Vec<Token>, usize> {
-    let mut lexer = Lexer { sql, at: 0, executable_comment: false };
+    let mut lexer = Lexer {
+        sql,
+        at: 0,
+        executable_comment: false,
+    };
     let mut tokens = Vec::new();
     loop {
         lexer.skip_blank();
@@ -48,7 +52,11 @@ pub(super) fn tokens(sql: &str) -> Result<Vec<Token>, usize> {
         if tokens.len() == TOKENS_MAX {
             return Err(start);
         }
-        tokens.push(Token { kind, start, end: lexer.at });
+        tokens.push(Token {
+            kind,
+            start,
+            end: lexer.at,
+        });
     }
 }
 
@@ -168,8 +176,11 @@ impl<'a> Lexer<'a> {
 
 /// `-- ` begins a comment only with white space (or nothing) after it.
 fn is_dash_comment(rest: &str) -> bool {
-    rest.strip_prefix("--")
-        .is_some_and(|rest| rest.chars().next().is_none_or(|c| c.is_whitespace() || c.is_control()))
+    rest.strip_prefix("--").is_some_and(|rest| {
+        rest.chars()
+            .next()
+            .is_none_or(|c| c.is_whitespace() || c.is_control())
+    })
 }
 
 /// Part of a keyword or of an unquoted name.
@@ -187,7 +198,11 @@ mod tests {
     use super::*;
 
     fn kinds(sql: &str) -> Vec<Kind> {
-        tokens(sql).expect("tokens").into_iter().map(|token| token.kind).collect()
+        tokens(sql)
+            .expect("tokens")
+            .into_iter()
+            .map(|token| token.kind)
+            .collect()
     }
 
     #[test]
@@ -208,23 +223,29 @@ mod tests {
 
     #[test]
     fn quotes_are_resolved() {
-        assert_eq!(kinds(r#"'it''s' "a\"b" '\n\\' `x``y`"#), vec![
-            Kind::Text("it's".to_owned()),
-            Kind::Text("a\"b".to_owned()),
-            Kind::Text("\n\\".to_owned()),
-            Kind::Quoted("x`y".to_owned()),
-        ]);
+        assert_eq!(
+            kinds(r#"'it''s' "a\"b" '\n\\' `x``y`"#),
+            vec![
+                Kind::Text("it's".to_owned()),
+                Kind::Text("a\"b".to_owned()),
+                Kind::Text("\n\\".to_owned()),
+                Kind::Quoted("x`y".to_owned()),
+            ]
+        );
         assert_eq!(tokens("SELECT 'open"), Err(7));
         assert_eq!(tokens(r"'\"), Err(0));
     }
 
     #[test]
     fn variables_are_one_token() {
-        assert_eq!(kinds("@a @'b c' @@x @@GLOBAL.y"), vec![
-            Kind::UserVariable("a".to_owned()),
-            Kind::UserVariable("b c".to_owned()),
-            Kind::SystemVariable("x".to_owned()),
-            Kind::SystemVariable("GLOBAL.y".to_owned()),
-        ]);
+        assert_eq!(
+            kinds("@a @'b c' @@x @@GLOBAL.y"),
+            vec![
+                Kind::UserVariable("a".to_owned()),
+                Kind::UserVariable("b c".to_owned()),
+                Kind::SystemVariable("x".to_owned()),
+                Kind::SystemVariable("GLOBAL.y".to_owned()),
+            ]
+        );
     }
 }

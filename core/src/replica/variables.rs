@@ -33,7 +33,12 @@ impl UserVariables {
 
     /// Sets a variable.
     pub(super) fn set(&mut self, name: String, value: Value) -> Result<(), SqlError> {
-        let len = name.len() + if let Value::Text(text) = &value { text.len() } else { 0 };
+        let len = name.len()
+            + if let Value::Text(text) = &value {
+                text.len()
+            } else {
+                0
+            };
         let fits = self.0.len() < USER_VARIABLES_MAX || self.0.contains_key(&name);
         if !fits || len > USER_VARIABLE_BYTES_MAX {
             let text = format!(
@@ -115,13 +120,18 @@ impl SystemVariables {
 
     /// One variable, its name in any case.
     pub(super) fn get(&self, name: &str) -> Option<&SystemValue> {
-        self.0.iter().find(|(known, _)| name.eq_ignore_ascii_case(known)).map(|(_, value)| value)
+        self.0
+            .iter()
+            .find(|(known, _)| name.eq_ignore_ascii_case(known))
+            .map(|(_, value)| value)
     }
 
     /// Those whose name is LIKE the pattern.
     pub(super) fn like(&self, pattern: &str) -> impl Iterator<Item = &(&'static str, SystemValue)> {
         let pattern = pattern.to_lowercase();
-        self.0.iter().filter(move |(name, _)| is_like(name.as_bytes(), pattern.as_bytes()))
+        self.0
+            .iter()
+            .filter(move |(name, _)| is_like(name.as_bytes(), pattern.as_bytes()))
     }
 }
 
@@ -174,7 +184,11 @@ mod tests {
             ("aab", "%ab", true),
             ("server_id", "server_id_", false),
         ] {
-            assert_eq!(is_like(text.as_bytes(), pattern.as_bytes()), expected, "{text} {pattern}");
+            assert_eq!(
+                is_like(text.as_bytes(), pattern.as_bytes()),
+                expected,
+                "{text} {pattern}"
+            );
         }
     }
 
