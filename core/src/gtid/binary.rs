@@ -4,8 +4,8 @@
 //! plain:   axes u64, per axis: uuid 16, intervals u64, per interval: first u64, last + 1 u64
 //! tagged:  01, axes u48, 01, per axis: uuid 16, tag length varint, tag, intervals u64, ...
 //! ```
-//! MySQL writes the tagged form as soon as there is a tag in the set (`Gtid_set::encode`); 9.7 also
-//! writes it for an empty set at times.
+//! MySQL writes the tagged form as soon as there is a tag in the set (`Gtid_set::encode`); in
+//! PREVIOUS_GTIDS events 9.7 also writes it for some sets without tags, the empty one among them.
 
 use super::intervals::Interval;
 use super::set::Gathering;
@@ -141,10 +141,18 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_set_may_come_in_tagged_form() {
+    fn a_set_without_tags_may_come_in_tagged_form() {
         let set = GtidSet::decode(&hex("0100000000000001")).unwrap();
         assert!(set.is_empty());
         assert_eq!(set.encode(), [0; 8]);
+        let set = GtidSet::decode(&hex(
+            "0101000000000001dec9ae63e51311f1a67302fc0000000100010000000000000001000000000000000400000000\
+             000000",
+        ));
+        assert_eq!(
+            set.unwrap().to_string(),
+            "dec9ae63-e513-11f1-a673-02fc00000001:1-3"
+        );
     }
 
     #[test]
