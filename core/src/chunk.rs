@@ -126,7 +126,10 @@ impl ChunkBuilder {
     /// chunk of their own.
     pub fn split_off(&mut self, at: usize) -> ChunkBuilder {
         let covered = self.transactions.last().map_or(0, |t| t.offset + t.len);
-        assert!(covered as usize <= at, "whole transactions stay in the chunk");
+        assert!(
+            covered as usize <= at,
+            "whole transactions stay in the chunk"
+        );
         let start = self.start_position + at as u64;
         let (epoch, ordinal) = (self.epoch, self.file_ordinal);
         let mut tail = ChunkBuilder::new(epoch, &self.file, ordinal, start, self.checksum);
