@@ -17,19 +17,47 @@ pub enum Note {
     /// A fault begins, an armed one strikes, or one is over.
     Fault(String),
     /// A node came up with what was recovered.
-    Started { node: u64, term: u64, applied: u64, last: u64, cut_bytes: u64 },
+    Started {
+        node: u64,
+        term: u64,
+        applied: u64,
+        last: u64,
+        cut_bytes: u64,
+    },
     /// A node died; so many of its unsynced writes were lost or torn.
     Crashed { node: u64, writes: u64, lost: u64 },
     /// A message between nodes left, or was lost.
-    Sent { from: u64, to: u64, kind: &'static str, term: u64, index: u64, entries: u64, commit: u64, lost: bool },
+    Sent {
+        from: u64,
+        to: u64,
+        kind: &'static str,
+        term: u64,
+        index: u64,
+        entries: u64,
+        commit: u64,
+        lost: bool,
+    },
     /// A message between nodes arrived.
     Arrived { from: u64, to: u64, crc: u32 },
     /// A write to a segment.
-    Wrote { node: u64, seq: u64, segment: u64, offset: u64, len: u64, sync: bool },
+    Wrote {
+        node: u64,
+        seq: u64,
+        segment: u64,
+        offset: u64,
+        len: u64,
+        sync: bool,
+    },
     /// `fdatasync` came back.
     Synced { node: u64, seq: u64 },
     /// An entry took effect on a node.
-    Applied { node: u64, index: u64, term: u64, crc: u32, void: bool },
+    Applied {
+        node: u64,
+        index: u64,
+        term: u64,
+        crc: u32,
+        void: bool,
+    },
     /// A node serves replicas from now on, or no more.
     Serving { node: u64, yes: bool },
     /// The source committed a transaction.
@@ -43,7 +71,12 @@ pub enum Note {
     /// A node asks the source for a dump; it begins with this transaction.
     Dump { node: u64, epoch: u64, from: u64 },
     /// A node gets a chunk.
-    Chunk { node: u64, epoch: u64, seq: u64, crc: u32 },
+    Chunk {
+        node: u64,
+        epoch: u64,
+        seq: u64,
+        crc: u32,
+    },
     /// A node's connection to the source ended.
     Disconnect { node: u64, epoch: u64 },
     /// The operator was answered.
@@ -55,9 +88,19 @@ pub enum Note {
     /// A replica has this transaction now.
     ReplicaGot { replica: u64, transaction: u64 },
     /// A replica's connection ended.
-    ReplicaLost { replica: u64, node: u64, why: &'static str },
+    ReplicaLost {
+        replica: u64,
+        node: u64,
+        why: &'static str,
+    },
     /// What a node says of itself.
-    Status { node: u64, leader: bool, term: u64, commit: u64, applied: u64 },
+    Status {
+        node: u64,
+        leader: bool,
+        term: u64,
+        commit: u64,
+        applied: u64,
+    },
     /// All faults are over.
     Healed,
     /// Everything is everywhere.
@@ -69,64 +112,122 @@ impl fmt::Display for Note {
         let yes = |is: bool, text: &'static str| if is { text } else { "" };
         match self {
             Note::Fault(text) => write!(f, "!! {text}"),
-            Note::Started { node, term, applied, last, cut_bytes } => write!(
+            Note::Started {
+                node,
+                term,
+                applied,
+                last,
+                cut_bytes,
+            } => write!(
                 f,
                 "node {node} up: term {term}, applied {applied}, last {last}, {cut_bytes} bytes cut"
             ),
             Note::Crashed { node, writes, lost } => {
-                write!(f, "node {node} down: {lost} of {writes} unsynced writes lost or torn")
+                write!(
+                    f,
+                    "node {node} down: {lost} of {writes} unsynced writes lost or torn"
+                )
             }
-            Note::Sent { from, to, kind, term, index, entries, commit, lost } => write!(
+            Note::Sent {
+                from,
+                to,
+                kind,
+                term,
+                index,
+                entries,
+                commit,
+                lost,
+            } => write!(
                 f,
                 "{from} -> {to} {kind} term {term} index {index} entries {entries} commit {commit}{}",
                 yes(*lost, " (lost)")
             ),
             Note::Arrived { from, to, crc } => write!(f, "{from} => {to} {crc:08x}"),
-            Note::Wrote { node, seq, segment, offset, len, sync } => write!(
+            Note::Wrote {
+                node,
+                seq,
+                segment,
+                offset,
+                len,
+                sync,
+            } => write!(
                 f,
                 "node {node} write {seq}: segment {segment} at {offset}, {len} bytes{}",
                 yes(*sync, ", sync")
             ),
             Note::Synced { node, seq } => write!(f, "node {node} durable up to write {seq}"),
-            Note::Applied { node, index, term, crc, void } => write!(
+            Note::Applied {
+                node,
+                index,
+                term,
+                crc,
+                void,
+            } => write!(
                 f,
                 "node {node} applied {index} of term {term}, {crc:08x}{}",
                 yes(*void, ", void")
             ),
             Note::Serving { node, yes } => {
-                write!(f, "node {node} {}", if *yes { "serves" } else { "does not serve" })
+                write!(
+                    f,
+                    "node {node} {}",
+                    if *yes { "serves" } else { "does not serve" }
+                )
             }
             Note::Committed { transaction, len } => {
                 write!(f, "source committed transaction {transaction}, {len} bytes")
             }
             Note::Acknowledged { before } => {
-                write!(f, "source acknowledged to its clients all before transaction {before}")
+                write!(
+                    f,
+                    "source acknowledged to its clients all before transaction {before}"
+                )
             }
             Note::Source { up } => write!(f, "source {}", if *up { "up" } else { "down" }),
             Note::Connect { node, epoch } => write!(f, "node {node} source connection {epoch}"),
             Note::Dump { node, epoch, from } => {
                 write!(f, "node {node} source dump {epoch} from transaction {from}")
             }
-            Note::Chunk { node, epoch, seq, crc } => {
+            Note::Chunk {
+                node,
+                epoch,
+                seq,
+                crc,
+            } => {
                 write!(f, "node {node} chunk {epoch}/{seq} {crc:08x}")
             }
             Note::Disconnect { node, epoch } => {
                 write!(f, "node {node} source connection {epoch} ends")
             }
             Note::Operator { node, done } => {
-                write!(f, "operator at node {node}: {}", if *done { "done" } else { "refused" })
+                write!(
+                    f,
+                    "operator at node {node}: {}",
+                    if *done { "done" } else { "refused" }
+                )
             }
-            Note::ReplicaDump { replica, node } => write!(f, "replica {replica} dumps from node {node}"),
+            Note::ReplicaDump { replica, node } => {
+                write!(f, "replica {replica} dumps from node {node}")
+            }
             Note::ReplicaSent { replica, len, crc } => {
                 write!(f, "to replica {replica}: {len} bytes {crc:08x}")
             }
-            Note::ReplicaGot { replica, transaction } => {
+            Note::ReplicaGot {
+                replica,
+                transaction,
+            } => {
                 write!(f, "replica {replica} has transaction {transaction}")
             }
             Note::ReplicaLost { replica, node, why } => {
                 write!(f, "replica {replica} leaves node {node}: {why}")
             }
-            Note::Status { node, leader, term, commit, applied } => write!(
+            Note::Status {
+                node,
+                leader,
+                term,
+                commit,
+                applied,
+            } => write!(
                 f,
                 "node {node} {}term {term}, commit {commit}, applied {applied}",
                 yes(*leader, "leads, ")

@@ -69,7 +69,10 @@ impl Index {
 
     /// The last checkpoint at or before an entry.
     pub fn checkpoint(&self, at: EntryIndex) -> Option<Checkpoint> {
-        self.checkpoints.range(..=at).next_back().map(|(_, c)| c.clone())
+        self.checkpoints
+            .range(..=at)
+            .next_back()
+            .map(|(_, c)| c.clone())
     }
 
     /// The last binlog file that begins at or before an entry.

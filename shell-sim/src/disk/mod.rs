@@ -47,7 +47,14 @@ impl Disk {
     }
 
     /// Takes a write; its bytes can be read at once.
-    pub fn write(&mut self, seq: u64, segment: SegmentId, offset: u64, parts: &[Bytes], sync: bool) {
+    pub fn write(
+        &mut self,
+        seq: u64,
+        segment: SegmentId,
+        offset: u64,
+        parts: &[Bytes],
+        sync: bool,
+    ) {
         self.segments.write(seq, segment, offset, parts, sync);
     }
 

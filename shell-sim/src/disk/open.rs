@@ -31,7 +31,9 @@ impl Disk {
             }
             let segments = &self.segments;
             let mut read = |offset: u64, len: usize| {
-                Ok(Bytes::copy_from_slice(segments.range(id, offset, len as u64)))
+                Ok(Bytes::copy_from_slice(
+                    segments.range(id, offset, len as u64),
+                ))
             };
             let mut sink = |batch: Vec<IndexOp>| ops.push(batch);
             recovery.segment(id, len, Some(id) == last, &mut read, &mut sink)?;
@@ -46,6 +48,10 @@ impl Disk {
         let end = &recovered.end;
         let behind = self.segments.range(end.segment, end.offset, u64::MAX / 2);
         let cut_bytes = behind.iter().filter(|byte| **byte != 0).count() as u64;
-        Ok(Opened { recovered, ops, cut_bytes })
+        Ok(Opened {
+            recovered,
+            ops,
+            cut_bytes,
+        })
     }
 }

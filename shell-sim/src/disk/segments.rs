@@ -43,26 +43,50 @@ impl Segments {
     /// Makes a file of this length.
     pub fn create(&mut self, segment: SegmentId, len: u64) {
         let zeros = || vec![0; len as usize];
-        let file = File { cache: zeros(), durable: zeros(), exists: false };
+        let file = File {
+            cache: zeros(),
+            durable: zeros(),
+            exists: false,
+        };
         let old = self.files.insert(segment, file);
         assert!(old.is_none(), "segment {segment} is made once");
     }
 
     /// Takes a write.
-    pub fn write(&mut self, seq: u64, segment: SegmentId, offset: u64, parts: &[Bytes], sync: bool) {
-        let file = self.files.get_mut(&segment).expect("a segment is made before it is written");
+    pub fn write(
+        &mut self,
+        seq: u64,
+        segment: SegmentId,
+        offset: u64,
+        parts: &[Bytes],
+        sync: bool,
+    ) {
+        let file = self
+            .files
+            .get_mut(&segment)
+            .expect("a segment is made before it is written");
         let mut at = offset as usize;
         for part in parts {
             file.cache[at..at + part.len()].copy_from_slice(part);
             at += part.len();
         }
         let len = at as u64 - offset;
-        self.pending.push_back(Pending { seq, segment, offset, len, sync });
+        self.pending.push_back(Pending {
+            seq,
+            segment,
+            offset,
+            len,
+            sync,
+        });
     }
 
     /// The last write that asks to be synced and was not answered.
     pub fn wants_sync(&self) -> Option<u64> {
-        let unanswered = self.pending.iter().rev().find(|w| w.sync && w.seq > self.answered);
+        let unanswered = self
+            .pending
+            .iter()
+            .rev()
+            .find(|w| w.sync && w.seq > self.answered);
         unanswered.map(|write| write.seq)
     }
 
@@ -98,7 +122,10 @@ impl Segments {
 
     /// Each file with its length, ascending.
     pub fn list(&self) -> Vec<(SegmentId, u64)> {
-        self.files.iter().map(|(id, file)| (*id, file.cache.len() as u64)).collect()
+        self.files
+            .iter()
+            .map(|(id, file)| (*id, file.cache.len() as u64))
+            .collect()
     }
 
     /// Deletes a file.
@@ -174,14 +201,24 @@ mod tests {
         segments.create(SegmentId(1), 4096);
         segments.write(1, SegmentId(1), 0, &[Bytes::from_static(&[1; 600])], true);
         segments.synced(1);
-        segments.write(2, SegmentId(1), 600, &[Bytes::from_static(&[2; 1400])], true);
+        segments.write(
+            2,
+            SegmentId(1),
+            600,
+            &[Bytes::from_static(&[2; 1400])],
+            true,
+        );
         segments
     }
 
     #[test]
     fn a_write_is_read_before_it_is_durable() {
         let segments = written();
-        let span = Span { segment: SegmentId(1), offset: 600, len: 4 };
+        let span = Span {
+            segment: SegmentId(1),
+            offset: 600,
+            len: 4,
+        };
         assert_eq!(segments.bytes(span), [2; 4]);
         assert_eq!(segments.wants_sync(), Some(2));
     }
@@ -195,13 +232,19 @@ mod tests {
             assert_eq!(segments.range(SegmentId(1), 0, 600), [1; 600]);
             let rest = segments.range(SegmentId(1), 600, 1400);
             let survived = rest.iter().filter(|byte| **byte == 2).count();
-            assert_eq!(rest[..424].iter().filter(|byte| **byte == 2).count() % 424, 0);
+            assert_eq!(
+                rest[..424].iter().filter(|byte| **byte == 2).count() % 424,
+                0
+            );
             match survived {
                 0 => none += 1,
                 1400 => whole += 1,
                 _ => torn += 1,
             }
         }
-        assert!(torn > 10 && whole > 10 && none > 10, "{torn} {whole} {none}");
+        assert!(
+            torn > 10 && whole > 10 && none > 10,
+            "{torn} {whole} {none}"
+        );
     }
 }

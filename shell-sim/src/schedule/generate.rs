@@ -7,9 +7,6 @@ use crate::rng::Rng;
 /// Faults in one schedule at most.
 const FAULTS_MAX: u64 = 24;
 
-/// Nodes in one schedule, where the caller leaves the choice.
-pub const NODES_USUAL: u64 = 3;
-
 impl Schedule {
     /// The schedule of a seed, for so many nodes.
     pub fn generate(seed: u64, nodes: u64) -> Schedule {
@@ -54,18 +51,34 @@ fn settings(rng: &mut Rng) -> Settings {
         survive_ppm: *rng.pick(&[0, 200_000, 500_000, 800_000, 1_000_000]),
         index_flush_ppm: *rng.pick(&[2_000, 50_000, 500_000]),
         history,
-        begin_after: if rng.chance(300_000) { rng.below(history + 1) } else { 0 },
+        begin_after: if rng.chance(300_000) {
+            rng.below(history + 1)
+        } else {
+            0
+        },
         commit_us: *rng.pick(&[4_000, 10_000, 20_000, 60_000, 200_000]),
-        clients: if rng.chance(150_000) { 0 } else { rng.range(1, 32) },
+        clients: if rng.chance(150_000) {
+            0
+        } else {
+            rng.range(1, 32)
+        },
         transaction_bytes_max: *rng.pick(&[300, 2_000, 30_000]),
-        huge_ppm: if rng.chance(200_000) { rng.range(500, 8_000) } else { 0 },
+        huge_ppm: if rng.chance(200_000) {
+            rng.range(500, 8_000)
+        } else {
+            0
+        },
         ddl_ppm: rate(rng, 400_000),
         tagged_ppm: rate(rng, 400_000),
         rotate_ppm: rate(rng, 100_000),
         client_us_max: *rng.pick(&[200, 1_000, 20_000]),
         heartbeat_ms: *rng.pick(&[0, 500, 1_000]),
         silence_ms_max: rng.range(2_000, 5_000),
-        replica_holes: if rng.chance(400_000) { rng.below(history + 1) } else { 0 },
+        replica_holes: if rng.chance(400_000) {
+            rng.below(history + 1)
+        } else {
+            0
+        },
         drain_us_max: *rng.pick(&[100, 1_000, 30_000]),
         ..usual
     }
@@ -78,7 +91,13 @@ const KINDS: usize = 14;
 
 impl Weights {
     fn draw(rng: &mut Rng) -> Weights {
-        let mut weight = |_| if rng.chance(400_000) { 0 } else { rng.range(1, 10) };
+        let mut weight = |_| {
+            if rng.chance(400_000) {
+                0
+            } else {
+                rng.range(1, 10)
+            }
+        };
         Weights((0..KINDS).map(&mut weight).collect())
     }
 
@@ -112,7 +131,14 @@ fn faults(seed: u64, nodes: u64, settings: &Settings) -> Vec<Fault> {
     faults
 }
 
-fn fault(rng: &mut Rng, kind: usize, at_ms: u64, lasts: u64, nodes: u64, world: &Settings) -> Fault {
+fn fault(
+    rng: &mut Rng,
+    kind: usize,
+    at_ms: u64,
+    lasts: u64,
+    nodes: u64,
+    world: &Settings,
+) -> Fault {
     let target = match rng.below(3) {
         0 => Target::Leader,
         1 => Target::Follower,
@@ -123,11 +149,27 @@ fn fault(rng: &mut Rng, kind: usize, at_ms: u64, lasts: u64, nodes: u64, world: 
         1 | 2 => Moment::Syncing,
         _ => Moment::Effects(rng.range(1, 12)),
     };
-    let index = *rng.pick(&[IndexLoss::Kept, IndexLoss::Suffix, IndexLoss::Suffix, IndexLoss::Lost]);
-    let inside = if rng.chance(500_000) { Moment::Inside } else { Moment::Now };
+    let index = *rng.pick(&[
+        IndexLoss::Kept,
+        IndexLoss::Suffix,
+        IndexLoss::Suffix,
+        IndexLoss::Lost,
+    ]);
+    let inside = if rng.chance(500_000) {
+        Moment::Inside
+    } else {
+        Moment::Now
+    };
     let replica = rng.range(1, world.replicas.max(1));
     let (for_ms, what) = match kind {
-        0 | 1 => (lasts, What::Crash { target, moment, index }),
+        0 | 1 => (
+            lasts,
+            What::Crash {
+                target,
+                moment,
+                index,
+            },
+        ),
         2 => (lasts, What::CrashAll { index }),
         3 => (lasts, What::Pause { target }),
         4 | 5 => {
@@ -138,19 +180,46 @@ fn fault(rng: &mut Rng, kind: usize, at_ms: u64, lasts: u64, nodes: u64, world: 
             let from = Target::Node(rng.range(1, nodes));
             (lasts, What::Cut { from, to: target })
         }
-        7 => (lasts, What::SlowDisk { target, by_ms: rng.range(5, 400) }),
+        7 => (
+            lasts,
+            What::SlowDisk {
+                target,
+                by_ms: rng.range(5, 400),
+            },
+        ),
         8 => (lasts, What::FullDisk { target }),
         9 => (lasts, What::SourceCrash),
         10 => (0, What::SourceCut { moment: inside }),
         11 => match rng.below(3) {
             0 => (0, What::Rotate),
             1 => (0, What::SetSource),
-            _ => (0, What::Transaction { bytes: rng.range(10_000, 60_000) }),
+            _ => (
+                0,
+                What::Transaction {
+                    bytes: rng.range(10_000, 60_000),
+                },
+            ),
         },
-        12 => (0, What::ReplicaCut { replica, moment: inside }),
-        _ => (lasts, What::ReplicaSlow { replica, by_ms: rng.range(5, 100) }),
+        12 => (
+            0,
+            What::ReplicaCut {
+                replica,
+                moment: inside,
+            },
+        ),
+        _ => (
+            lasts,
+            What::ReplicaSlow {
+                replica,
+                by_ms: rng.range(5, 100),
+            },
+        ),
     };
-    Fault { at_ms, for_ms, what }
+    Fault {
+        at_ms,
+        for_ms,
+        what,
+    }
 }
 
 #[cfg(test)]

@@ -300,7 +300,9 @@ impl<'a> Words<'a> {
             "syncing" => Ok(Moment::Syncing),
             "inside" => Ok(Moment::Inside),
             "effects" => Ok(Moment::Effects(self.number("the count of effects")?)),
-            other => Err(format!("'{other}' is not now, syncing, inside or effects N")),
+            other => Err(format!(
+                "'{other}' is not now, syncing, inside or effects N"
+            )),
         }
     }
 
