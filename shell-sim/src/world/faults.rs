@@ -261,9 +261,20 @@ impl World {
         host.reading = false;
         host.effects_left = None;
         host.armed.clear();
-        host.parked.clear();
+        let parked = std::mem::take(&mut host.parked);
         host.last_seq = 0;
         let (writes, lost) = host.disk.crash(&self.schedule.settings, index);
+        for event in parked {
+            if let Event::Frame {
+                from,
+                to,
+                frame,
+                copy: false,
+            } = event
+            {
+                self.network.arrived((from, to), frame.len() as u64);
+            }
+        }
         self.probes.hit("crash");
         self.probes.hit_if(lost > 0, "unsynced_writes_lost");
         self.probes.hit_if(index == IndexLoss::Lost, "index_lost");
