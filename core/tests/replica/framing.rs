@@ -1,7 +1,5 @@
 //! Events in packets, read back by one who puts packets together.
 
-use std::time::Duration;
-
 use bytes::BytesMut;
 use kingbus_core::packet::{Inbound, PACKET_BYTES_MAX};
 use proptest::prelude::*;
@@ -97,20 +95,4 @@ proptest! {
         cuts.sort_unstable();
         prop_assert!(received(&events, &cuts) == events);
     }
-}
-
-/// Not a measurement, but far from any that would be right: 1 GB/s is expected.
-#[test]
-fn framing_is_a_copy() {
-    let stream = event(300).repeat(3000);
-    let mut client = dumping();
-    let mut out = Vec::new();
-    #[expect(clippy::disallowed_methods, reason = "the test measures time")]
-    let start = std::time::Instant::now();
-    for _ in 0..100 {
-        out.clear();
-        client.session.frame(&stream, &mut out);
-    }
-    let took = start.elapsed();
-    assert!(took < Duration::from_secs(2), "90 MB in {took:?}");
 }
