@@ -204,8 +204,9 @@ mod tests {
         assert_eq!(parsed.server_version, 90704);
         let long = parse(
             kind::GTID_TAGGED,
-            "02ac000000022d020503ece10295032022c503e502110304f1030000000204040640615f6c6f6e675f7461675f\
-             6f665f7468697274795f74776f5f63686172735f7808000a040c7f1fa336a2b9600610dd041283120b",
+            "02ac000000022d020503ece10295032022c503e502110304f1030000000204040640615f6c6f6e675f74\
+             61675f6f665f7468697274795f74776f5f63686172735f7808000a040c7f1fa336a2b9600610dd04128\
+             3120b",
         );
         let tag = long.unwrap().gtid.unwrap().tsid.tag;
         assert_eq!(tag.as_str(), "a_long_tag_of_thirty_two_chars_x");

@@ -70,6 +70,8 @@ pub struct Identity {
     pub version: String,
     /// `CRC32` or `NONE`.
     pub binlog_checksum: String,
+    /// The source's UUID.
+    pub server_uuid: Uuid,
 }
 
 /// An entry of the log that changes the catalog.

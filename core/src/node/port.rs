@@ -32,6 +32,7 @@ pub enum Input {
 
 /// From another node.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant)] // nearly all are the large one
 pub enum PeerInput {
     /// A message; it may be lost, late, doubled or out of order, but not altered.
     Message(Envelope),
@@ -76,10 +77,6 @@ pub enum SourceEffect {
         epoch: Epoch,
         /// Where to.
         definition: SourceDefinition,
-        /// The last binlog file the store has; its header is not stored again.
-        file: Option<String>,
-        /// Ordinal of that file (0 when there is none).
-        file_ordinal: u64,
     },
     /// Ask for all but these GTIDs (COM_BINLOG_DUMP_GTID).
     Dump {
@@ -87,6 +84,10 @@ pub enum SourceEffect {
         epoch: Epoch,
         /// The GTIDs not to be sent.
         executed: GtidSet,
+        /// The binlog file of this source at the end of the store; its header is not stored again.
+        file: Option<String>,
+        /// Number of the last binlog file in the store, 0 when there is none; the next one is one more.
+        file_ordinal: u64,
     },
     /// All chunks up to and with `seq` are committed: acknowledge, go on filling.
     Committed {

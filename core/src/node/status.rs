@@ -83,8 +83,6 @@ pub struct DiskStatus {
     pub state: String,
     /// What is wrong and what to do.
     pub error: Option<String>,
-    /// Segment files.
-    pub segments: u64,
-    /// Bytes in them.
-    pub bytes: u64,
+    /// The segment being written.
+    pub segment: u64,
 }
