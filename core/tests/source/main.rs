@@ -1,0 +1,4 @@
+//! The connection to a source, against bytes made by hand and real binlog files.
+
+mod assembler;
+mod binlog;
