@@ -198,7 +198,7 @@ mod tests {
         ];
         let mut r = Reader::new(&bytes);
         assert_eq!(r.varint(), Some(0xde));
-        assert_eq!(r.varint(), Some(0x0660_b9c8_8bbd_f1));
+        assert_eq!(r.varint(), Some(1_795_200_910_081_521));
         assert_eq!(r.varint(), Some(90_704));
         let mut whole = Reader::new(&[0xff; 9]);
         assert_eq!(whole.varint(), Some(u64::MAX));

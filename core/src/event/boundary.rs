@@ -210,3 +210,218 @@ fn statement(begun: bool, text: &[u8]) -> Step {
         Step::Inside
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::make;
+    use super::*;
+
+    fn event(kind: u8, body: &[u8]) -> Vec<u8> {
+        let head = Header {
+            kind,
+            ..Header::default()
+        };
+        make(head, body, true)
+    }
+
+    fn gtid(n: u8) -> Vec<u8> {
+        let mut body = vec![0; 17];
+        body.extend_from_slice(&u64::from(n).to_le_bytes());
+        event(kind::GTID, &body)
+    }
+
+    fn query(text: &str) -> Vec<u8> {
+        let mut body = vec![0; 13];
+        body[8] = 1;
+        body[11] = 3;
+        body.extend_from_slice(b"\x01\x02\x03d\0");
+        body.extend_from_slice(text.as_bytes());
+        event(kind::QUERY, &body)
+    }
+
+    fn of(kind: u8) -> Vec<u8> {
+        event(kind, b"some body")
+    }
+
+    /// The steps as letters: c, b, i, e.
+    fn steps(events: &[Vec<u8>]) -> Result<String, BoundaryError> {
+        let mut boundary = Boundary::new();
+        let take = |event: &Vec<u8>| {
+            let head = Header::parse(event).unwrap();
+            Ok(match boundary.event(&head, event, Checksum::Crc32)? {
+                Step::Control => 'c',
+                Step::Begin { .. } => 'b',
+                Step::Inside => 'i',
+                Step::End => 'e',
+            })
+        };
+        events.iter().map(take).collect()
+    }
+
+    #[test]
+    fn a_transaction_ends_with_xid_commit_or_rollback_but_not_at_a_savepoint() {
+        for end in [
+            of(kind::XID),
+            query("COMMIT"),
+            query("ROLLBACK"),
+            query("rollback "),
+        ] {
+            let events = [
+                gtid(1),
+                query("BEGIN"),
+                of(kind::ROWS_QUERY),
+                of(kind::TABLE_MAP),
+                of(kind::WRITE_ROWS),
+                query("SAVEPOINT `a`"),
+                query("ROLLBACK TO `a`"),
+                query("ROLLBACK TO SAVEPOINT a"),
+                query("CREATE TEMPORARY TABLE t (a INT)"),
+                end,
+                gtid(2),
+            ];
+            assert_eq!(steps(&events).unwrap(), "biiiiiiiieb");
+        }
+    }
+
+    #[test]
+    fn a_statement_without_begin_is_a_transaction() {
+        for text in [
+            "CREATE TABLE t (a INT)",
+            "begin_t",
+            "XA COMMIT X'61',X'',1",
+            "COMMIT",
+            "",
+        ] {
+            assert_eq!(steps(&[gtid(1), query(text)]).unwrap(), "be", "{text}");
+        }
+        let preset = [
+            gtid(1),
+            of(kind::INTVAR),
+            of(kind::RAND),
+            of(kind::USER_VAR),
+            query("CREATE FUNCTION f() RETURNS INT RETURN 1"),
+        ];
+        assert_eq!(steps(&preset).unwrap(), "biiie");
+    }
+
+    #[test]
+    fn create_table_select_goes_on_to_its_xid() {
+        let events = [
+            gtid(1),
+            query("BEGIN"),
+            query("CREATE TABLE `t` (\n  `a` int\n) START TRANSACTION"),
+            of(kind::TABLE_MAP),
+            of(kind::WRITE_ROWS),
+            of(kind::XID),
+        ];
+        assert_eq!(steps(&events).unwrap(), "biiiie");
+    }
+
+    #[test]
+    fn xa_ends_when_prepared_and_its_outcome_is_a_transaction() {
+        let events = [
+            gtid(1),
+            query("XA START X'61',X'',1"),
+            of(kind::TABLE_MAP),
+            of(kind::WRITE_ROWS),
+            query("XA END X'61',X'',1"),
+            of(kind::XA_PREPARE),
+            gtid(2),
+            query("XA ROLLBACK X'61',X'',1"),
+            gtid(3),
+            query("XA START X'62',X'',1"),
+            query("INSERT INTO myisam VALUES (1)"),
+            query("XA END X'62',X'',1"),
+            query("XA ROLLBACK X'62',X'',1"),
+        ];
+        assert_eq!(steps(&events).unwrap(), "biiiiebebiiie");
+    }
+
+    #[test]
+    fn payloads_and_incidents_end_at_once() {
+        let events = [
+            gtid(1),
+            of(kind::TRANSACTION_PAYLOAD),
+            gtid(2),
+            of(kind::INCIDENT),
+            of(kind::INCIDENT),
+        ];
+        assert_eq!(steps(&events).unwrap(), "bebec");
+    }
+
+    #[test]
+    fn control_events_stand_between_transactions_and_heartbeats_anywhere() {
+        let events = [
+            of(kind::ROTATE),
+            of(kind::FORMAT_DESCRIPTION),
+            of(kind::PREVIOUS_GTIDS),
+            of(kind::HEARTBEAT),
+            of(200),
+            gtid(1),
+            of(kind::HEARTBEAT_V2),
+            of(200),
+            query("BEGIN"),
+            of(200),
+            query("COMMIT"),
+            of(kind::STOP),
+        ];
+        assert_eq!(steps(&events).unwrap(), "cccccbciiiec");
+    }
+
+    #[test]
+    fn an_event_in_the_wrong_place_is_an_error_and_changes_nothing() {
+        let one = "00000000-0000-0000-0000-000000000000:1".parse().unwrap();
+        for kind in [
+            kind::GTID,
+            kind::ROTATE,
+            kind::STOP,
+            kind::FORMAT_DESCRIPTION,
+        ] {
+            let open = [gtid(1), query("BEGIN"), of(kind)];
+            assert_eq!(steps(&open), Err(BoundaryError::Open(one, kind)));
+            let empty = [gtid(1), of(kind)];
+            assert_eq!(steps(&empty), Err(BoundaryError::Open(one, kind)));
+        }
+        for kind in [
+            kind::XID,
+            kind::WRITE_ROWS,
+            kind::TRANSACTION_PAYLOAD,
+            kind::XA_PREPARE,
+        ] {
+            assert_eq!(steps(&[of(kind)]), Err(BoundaryError::Outside(kind)));
+        }
+        assert_eq!(
+            steps(&[query("BEGIN")]),
+            Err(BoundaryError::Outside(kind::QUERY))
+        );
+        assert_eq!(
+            steps(&[of(kind::ANONYMOUS_GTID)]),
+            Err(BoundaryError::Anonymous)
+        );
+        assert!(matches!(
+            steps(&[of(kind::GTID)]),
+            Err(BoundaryError::Malformed(..))
+        ));
+        let mut boundary = Boundary::new();
+        let first = gtid(1);
+        let head = Header::parse(&first).unwrap();
+        boundary.event(&head, &first, Checksum::Crc32).unwrap();
+        assert!(boundary.event(&head, &first, Checksum::Crc32).is_err());
+        assert_eq!(boundary.open(), Some(one));
+    }
+
+    #[test]
+    fn the_first_bytes_of_a_long_event_are_enough() {
+        let mut boundary = Boundary::new();
+        let begin = gtid(1);
+        let head = Header::parse(&begin).unwrap();
+        boundary.event(&head, &begin, Checksum::Crc32).unwrap();
+        let long = query(&format!(
+            "CREATE TABLE t (a INT) COMMENT '{}'",
+            "x".repeat(5000)
+        ));
+        let head = Header::parse(&long).unwrap();
+        let step = boundary.event(&head, &long[..100], Checksum::Crc32);
+        assert_eq!(step, Ok(Step::End));
+    }
+}

@@ -170,3 +170,103 @@ pub fn parse_previous_gtids(event: &[u8], checksum: Checksum) -> Result<GtidSet,
     let (_, body) = split_kind(event, kind::PREVIOUS_GTIDS, checksum)?;
     Ok(GtidSet::decode(body)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Header, make, unhex};
+    use super::*;
+
+    fn event(kind: u8, body: &str) -> Vec<u8> {
+        let head = Header {
+            kind,
+            ..Header::default()
+        };
+        make(head, &unhex(body), true)
+    }
+
+    fn parse(kind: u8, body: &str) -> Result<GtidEvent, EventError> {
+        GtidEvent::parse(&event(kind, body), Checksum::Crc32)
+    }
+
+    /// Of a real 9.7.4: the second transaction with tag `blue`.
+    const TAGGED: &str = "0274000000022d020503ece10295032022c503e502110304f1030000000204080608626c\
+                          756508080a140c7f1ce535a2b96006106d041283120b";
+
+    #[test]
+    fn tagged_events_of_a_real_source_are_read() {
+        let parsed = parse(kind::GTID_TAGGED, TAGGED).unwrap();
+        let gtid = "8bc176b8-e510-11f1-b9c4-02fc00000001:blue:2";
+        assert_eq!(parsed.gtid.unwrap().to_string(), gtid);
+        assert_eq!((parsed.last_committed, parsed.sequence_number), (2, 5));
+        assert_eq!(parsed.commit_timestamp, 1_795_200_266_921_244);
+        assert_eq!(parsed.original_commit_timestamp, parsed.commit_timestamp);
+        assert_eq!(parsed.transaction_length, 283);
+        assert_eq!(parsed.server_version, 90704);
+        let long = parse(
+            kind::GTID_TAGGED,
+            "02ac000000022d020503ece10295032022c503e502110304f1030000000204040640615f6c6f6e675f74\
+             61675f6f665f7468697274795f74776f5f63686172735f7808000a040c7f1fa336a2b9600610dd04128\
+             3120b",
+        );
+        let tag = long.unwrap().gtid.unwrap().tsid.tag;
+        assert_eq!(tag.as_str(), "a_long_tag_of_thirty_two_chars_x");
+    }
+
+    #[test]
+    fn fields_to_come_are_passed_over_unless_they_are_needed() {
+        // Size 58 becomes 60: varints 0x74, 0x78. Field 13 (0x1a) is one not known here.
+        let longer = format!("0278{}1a08", &TAGGED[4..]);
+        assert!(parse(kind::GTID_TAGGED, &longer).is_ok());
+        let needed = longer.replacen("027800", "02781a", 1);
+        assert!(matches!(
+            parse(kind::GTID_TAGGED, &needed),
+            Err(EventError::Field(_))
+        ));
+        let wrong_size = TAGGED.replacen("0274", "0276", 1);
+        assert!(matches!(
+            parse(kind::GTID_TAGGED, &wrong_size),
+            Err(EventError::Field(_))
+        ));
+    }
+
+    #[test]
+    fn plain_events_of_each_version_are_read() {
+        let uuid = "dec9ae63e51311f1a67302fc00000001";
+        let v5_6 = parse(kind::GTID, &format!("01{uuid}5100000000000000")).unwrap();
+        assert_eq!(
+            v5_6.gtid.unwrap().to_string(),
+            "dec9ae63-e513-11f1-a673-02fc00000001:81"
+        );
+        assert_eq!((v5_6.commit_timestamp, v5_6.transaction_length), (0, 0));
+        let logical = "0201000000000000000200000000000000";
+        let v5_7 = parse(kind::GTID, &format!("00{uuid}5200000000000000{logical}")).unwrap();
+        assert_eq!((v5_7.last_committed, v5_7.sequence_number), (1, 2));
+        let v9 = format!("00{uuid}5300000000000000{logical}58ab8bc8b96006fc1c0150620100");
+        let parsed = parse(kind::GTID, &v9).unwrap();
+        assert_eq!(parsed.commit_timestamp, 1_795_200_910_076_760);
+        assert_eq!(parsed.transaction_length, 284);
+        assert_eq!(parsed.server_version, 90704);
+        // As an intermediate source writes it: the original time and version follow.
+        let relayed = format!(
+            "00{uuid}5300000000000000{logical}58ab8bc8b9608601020304050607fc1c0150620180538b0100"
+        );
+        let relayed = parse(kind::GTID, &relayed).unwrap();
+        assert_eq!(relayed.commit_timestamp, parsed.commit_timestamp);
+        assert_eq!(relayed.original_commit_timestamp, 0x07_0605_0403_0201);
+        assert_eq!(relayed.transaction_length, 284);
+        assert_eq!(relayed.server_version, 90704);
+        let anonymous = parse(kind::ANONYMOUS_GTID, &v9).unwrap();
+        assert_eq!(anonymous.gtid, None);
+    }
+
+    #[test]
+    fn numbers_out_of_bounds_are_refused() {
+        let uuid = "dec9ae63e51311f1a67302fc00000001";
+        for gno in ["0000000000000000", "ffffffffffffff7f", "ffffffffffffffff"] {
+            let parsed = parse(kind::GTID, &format!("01{uuid}{gno}"));
+            assert_eq!(parsed, Err(EventError::Field("transaction number")));
+        }
+        assert_eq!(parse(kind::GTID, "01dec9"), Err(EventError::Truncated));
+        assert_eq!(parse(kind::XID, "01dec9"), Err(EventError::Kind(kind::XID)));
+    }
+}

@@ -91,3 +91,72 @@ fn header(kind: u8, server_id: u32, position: u64) -> Header {
         ..Header::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::unhex;
+    use super::*;
+
+    #[test]
+    fn made_heartbeats_are_those_of_real_sources() {
+        for (server_id, position, bytes) in [
+            (
+                13401,
+                558,
+                "000000001b59340000240000002e020000000062696e6c6f672e303030303031ad2ca2cc",
+            ),
+            (
+                13411,
+                1172,
+                "000000001b633400002400000094040000000062696e6c6f672e303030303031e5031bed",
+            ),
+        ] {
+            let made = make_heartbeat(server_id, "binlog.000001", position, true);
+            assert_eq!(made, unhex(bytes));
+            assert_eq!(parsed(&made), ("binlog.000001".into(), position));
+        }
+    }
+
+    #[test]
+    fn made_heartbeats_of_version_2_are_those_of_a_real_source() {
+        for (file, position, bytes) in [
+            (
+                "binlog.000001",
+                1112,
+                "0000000029593400002c000000580400000000010d62696e6c6f672e3030303030310203fc580400\
+                 7b7eec1a",
+            ),
+            (
+                "binlog.000002",
+                477,
+                "0000000029593400002c000000dd0100000000010d62696e6c6f672e3030303030320203fcdd0100\
+                 ee59ffed",
+            ),
+            (
+                "binlog.000002",
+                1403,
+                "0000000029593400002c0000007b0500000000010d62696e6c6f672e3030303030320203fc7b0500\
+                 e07074e0",
+            ),
+        ] {
+            let made = make_heartbeat_v2(13401, file, position, true);
+            assert_eq!(made, unhex(bytes));
+            assert_eq!(parsed(&made), (file.into(), position));
+        }
+    }
+
+    #[test]
+    fn version_2_knows_positions_above_4_gib() {
+        let position = (7 << 32) + 9;
+        assert_eq!(
+            parsed(&make_heartbeat_v2(1, "b", position, true)).1,
+            position
+        );
+        assert_eq!(parsed(&make_heartbeat(1, "b", position, true)).1, 9);
+    }
+
+    fn parsed(event: &[u8]) -> (String, u64) {
+        let heartbeat = Heartbeat::parse(event, Checksum::Crc32).unwrap();
+        (heartbeat.file, heartbeat.position)
+    }
+}

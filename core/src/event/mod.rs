@@ -38,17 +38,12 @@ pub enum Checksum {
 }
 
 impl Checksum {
-    /// How many bytes that takes.
-    pub fn len(self) -> usize {
+    /// How many bytes that is.
+    pub fn trailer_len(self) -> usize {
         match self {
             Checksum::None => 0,
             Checksum::Crc32 => CHECKSUM_LEN,
         }
-    }
-
-    /// Whether events end with nothing.
-    pub fn is_empty(self) -> bool {
-        self == Checksum::None
     }
 }
 
@@ -124,7 +119,7 @@ fn split(event: &[u8], checksum: Checksum) -> Result<(Header, &[u8]), EventError
     if head.len as usize != event.len() {
         return Err(EventError::Truncated);
     }
-    let end = event.len().saturating_sub(checksum.len());
+    let end = event.len().saturating_sub(checksum.trailer_len());
     let body = event.get(HEADER_LEN..end).ok_or(EventError::Truncated)?;
     Ok((head, body))
 }
@@ -155,4 +150,11 @@ fn make(head: Header, body: &[u8], checksum: bool) -> Vec<u8> {
     }
     assert_eq!(event.len(), len);
     event
+}
+
+/// Bytes as the recordings of real conversations give them.
+#[cfg(test)]
+fn unhex(text: &str) -> Vec<u8> {
+    let byte = |i| u8::from_str_radix(&text[i..i + 2], 16).unwrap();
+    (0..text.len()).step_by(2).map(byte).collect()
 }

@@ -66,7 +66,7 @@ impl PayloadHeader {
         }
         payload.payload_offset = event.len() - r.len();
         let room = u64::from(head.len)
-            .checked_sub((payload.payload_offset + checksum.len()) as u64)
+            .checked_sub((payload.payload_offset + checksum.trailer_len()) as u64)
             .ok_or(EventError::Truncated)?;
         if payload.payload_size != room {
             return Err(EventError::Field("payload size"));

@@ -23,7 +23,7 @@ impl<'a> Query<'a> {
         if head.kind != kind::QUERY {
             return Err(EventError::Kind(head.kind));
         }
-        let end = (head.len as usize).checked_sub(checksum.len());
+        let end = (head.len as usize).checked_sub(checksum.trailer_len());
         let end = end.ok_or(EventError::Truncated)?.min(event.len());
         let body = event.get(HEADER_LEN..end).ok_or(EventError::Truncated)?;
         parse_body(body).ok_or(EventError::Truncated)

@@ -4,8 +4,8 @@
 //! plain:   axes u64, per axis: uuid 16, intervals u64, per interval: first u64, last + 1 u64
 //! tagged:  01, axes u48, 01, per axis: uuid 16, tag length varint, tag, intervals u64, ...
 //! ```
-//! MySQL writes the tagged form as soon as there is a tag in the set (`Gtid_set::encode`); 9.7 also
-//! writes it for an empty set at times.
+//! MySQL writes the tagged form as soon as there is a tag in the set (`Gtid_set::encode`); in
+//! PREVIOUS_GTIDS events 9.7 also writes it for some sets without tags, the empty one among them.
 
 use super::intervals::Interval;
 use super::set::Gathering;
@@ -114,19 +114,22 @@ mod tests {
     const REAL: [(&str, &str); 4] = [
         ("0000000000000000", ""),
         (
-            "01000000000000008bc176b8e51011f1b9c402fc00000001010000000000000001000000000000000500000000000000",
+            "01000000000000008bc176b8e51011f1b9c402fc00000001010000000000000001000000000000000500\
+             000000000000",
             "8bc176b8-e510-11f1-b9c4-02fc00000001:1-4",
         ),
         (
-            "01020000000000018bc176b8e51011f1b9c402fc0000000100010000000000000001000000000000000400000000\
-             0000008bc176b8e51011f1b9c402fc0000000108626c7565010000000000000001000000000000000300000000000000",
+            "01020000000000018bc176b8e51011f1b9c402fc00000001000100000000000000010000000000000004\
+             000000000000008bc176b8e51011f1b9c402fc0000000108626c7565010000000000000001000000000\
+             000000300000000000000",
             "8bc176b8-e510-11f1-b9c4-02fc00000001:1-3:blue:1-2",
         ),
         (
-            "01030000000000018bc176b8e51011f1b9c402fc000000010001000000000000000100000000000000050000000000\
-             00008bc176b8e51011f1b9c402fc0000000140615f6c6f6e675f7461675f6f665f7468697274795f74776f5f636861\
-             72735f780100000000000000010000000000000002000000000000008bc176b8e51011f1b9c402fc0000000108626c\
-             7565010000000000000001000000000000000300000000000000",
+            "01030000000000018bc176b8e51011f1b9c402fc00000001000100000000000000010000000000000005\
+             000000000000008bc176b8e51011f1b9c402fc0000000140615f6c6f6e675f7461675f6f665f7468697\
+             274795f74776f5f63686172735f780100000000000000010000000000000002000000000000008bc176\
+             b8e51011f1b9c402fc0000000108626c756501000000000000000100000000000000030000000000000\
+             0",
             "8bc176b8-e510-11f1-b9c4-02fc00000001:1-4:a_long_tag_of_thirty_two_chars_x:1:blue:1-2",
         ),
     ];
@@ -141,10 +144,18 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_set_may_come_in_tagged_form() {
+    fn a_set_without_tags_may_come_in_tagged_form() {
         let set = GtidSet::decode(&hex("0100000000000001")).unwrap();
         assert!(set.is_empty());
         assert_eq!(set.encode(), [0; 8]);
+        let set = GtidSet::decode(&hex(
+            "0101000000000001dec9ae63e51311f1a67302fc00000001000100000000000000010000000000000004\
+             00000000000000",
+        ));
+        assert_eq!(
+            set.unwrap().to_string(),
+            "dec9ae63-e513-11f1-a673-02fc00000001:1-3"
+        );
     }
 
     #[test]
