@@ -12,16 +12,16 @@ use crate::binlog::{Binlog, SERVER_ID, event};
 const EPOCH: Epoch = Epoch(9);
 
 /// Takes chunks as they come, and checks what holds for all of them.
-pub struct Sink {
-    pub chunks: Vec<Chunk>,
-    pub bytes: Vec<u8>,
-    pub whole: GtidSet,
-    pub in_parts: Option<Gtid>,
+pub(crate) struct Sink {
+    pub(crate) chunks: Vec<Chunk>,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) whole: GtidSet,
+    pub(crate) in_parts: Option<Gtid>,
     next_seq: u64,
 }
 
 impl Sink {
-    pub fn new() -> Sink {
+    pub(crate) fn new() -> Sink {
         Sink {
             chunks: Vec::new(),
             bytes: Vec::new(),
@@ -31,7 +31,7 @@ impl Sink {
         }
     }
 
-    pub fn take(&mut self, seq: u64, body: &[u8]) {
+    pub(crate) fn take(&mut self, seq: u64, body: &[u8]) {
         assert_eq!(seq, self.next_seq, "without a gap");
         self.next_seq += 1;
         let chunk = Chunk::parse(body).unwrap();

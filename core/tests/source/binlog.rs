@@ -3,8 +3,8 @@
 use kingbus_core::event::{Header, kind, make_rotate};
 use kingbus_core::gtid::{Gtid, GtidSet, Tsid, Uuid};
 
-pub const SERVER_ID: u32 = 13401;
-pub const UUID: Uuid = Uuid([0x8b; 16]);
+pub(crate) const SERVER_ID: u32 = 13401;
+pub(crate) const UUID: Uuid = Uuid([0x8b; 16]);
 
 /// Post-header lengths of MySQL 9.7.4.
 const LENGTHS: [u8; 42] = [
@@ -13,21 +13,21 @@ const LENGTHS: [u8; 42] = [
 ];
 
 /// A source's file being written; `stream` is what the source sends of it.
-pub struct Binlog {
-    pub file: String,
-    pub position: u64,
+pub(crate) struct Binlog {
+    pub(crate) file: String,
+    pub(crate) position: u64,
     checksum: bool,
     number: u64,
-    pub executed: GtidSet,
+    pub(crate) executed: GtidSet,
     /// The events sent, made-up ones too.
-    pub stream: Vec<Vec<u8>>,
+    pub(crate) stream: Vec<Vec<u8>>,
     /// The bytes of the file's events, from position 4 on.
-    pub bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Binlog {
     /// The first file, up to its PREVIOUS_GTIDS.
-    pub fn new(checksum: bool) -> Binlog {
+    pub(crate) fn new(checksum: bool) -> Binlog {
         let mut binlog = Binlog {
             file: String::new(),
             position: 0,
@@ -42,7 +42,7 @@ impl Binlog {
     }
 
     /// Begins another file, without a ROTATE at the end of the present one.
-    pub fn next_file(&mut self) {
+    pub(crate) fn next_file(&mut self) {
         self.number += 1;
         self.file = format!("binlog.{:06}", self.number);
         self.position = 4;
@@ -60,7 +60,7 @@ impl Binlog {
     }
 
     /// Ends the file with ROTATE and begins another one.
-    pub fn rotate(&mut self) {
+    pub(crate) fn rotate(&mut self) {
         let next = format!("binlog.{:06}", self.number + 1);
         let body = [&4u64.to_le_bytes()[..], next.as_bytes()].concat();
         self.event(kind::ROTATE, &body);
@@ -68,7 +68,7 @@ impl Binlog {
     }
 
     /// A transaction with row events of these lengths, checksum and header included.
-    pub fn transaction(&mut self, rows: &[usize]) -> Gtid {
+    pub(crate) fn transaction(&mut self, rows: &[usize]) -> Gtid {
         let gtid = self.begin();
         for &len in rows {
             self.row(len);
@@ -78,7 +78,7 @@ impl Binlog {
     }
 
     /// GTID and BEGIN.
-    pub fn begin(&mut self) -> Gtid {
+    pub(crate) fn begin(&mut self) -> Gtid {
         let gno = self.executed.count() + 1;
         let mut body = vec![0];
         body.extend_from_slice(&UUID.0);
@@ -98,13 +98,13 @@ impl Binlog {
     }
 
     /// A row event of this length.
-    pub fn row(&mut self, len: usize) {
+    pub(crate) fn row(&mut self, len: usize) {
         let around = 19 + if self.checksum { 4 } else { 0 };
         let body: Vec<u8> = (0..len - around).map(|i| (i * 7 / 3) as u8).collect();
         self.event(kind::WRITE_ROWS, &body);
     }
 
-    pub fn query(&mut self, statement: &str) {
+    pub(crate) fn query(&mut self, statement: &str) {
         let mut body = vec![0; 13];
         body.push(0);
         body.extend_from_slice(statement.as_bytes());
@@ -112,7 +112,7 @@ impl Binlog {
     }
 
     /// An event of the file.
-    pub fn event(&mut self, kind: u8, body: &[u8]) {
+    pub(crate) fn event(&mut self, kind: u8, body: &[u8]) {
         self.put(kind, body, self.checksum);
     }
 
@@ -125,7 +125,7 @@ impl Binlog {
 }
 
 /// An event that begins at `position`.
-pub fn event(kind: u8, body: &[u8], position: u64, checksum: bool) -> Vec<u8> {
+pub(crate) fn event(kind: u8, body: &[u8], position: u64, checksum: bool) -> Vec<u8> {
     let len = 19 + body.len() + if checksum { 4 } else { 0 };
     let head = Header {
         timestamp: 1_795_200_000,

@@ -2,3 +2,7 @@
 
 mod assembler;
 mod binlog;
+mod corpus;
+mod server;
+mod session;
+mod streaming;
