@@ -4,11 +4,10 @@ pub mod auth;
 pub mod chunk;
 pub mod event;
 pub mod gtid;
-/// Only what `source` needs, until the node is there.
-pub mod node {
-    pub mod catalog;
-}
+pub mod log;
+pub mod node;
 pub mod packet;
 pub mod reader;
+pub mod replica;
 pub mod source;
 pub mod types;

@@ -6,7 +6,8 @@ use bytes::{Bytes, BytesMut};
 use raft::eraftpb::Entry;
 
 use super::record::{
-    ALIGNMENT, Kind, RECORD_HEADER_LEN, RecordHeader, SEGMENT_HEADER_LEN, SegmentHeader, record_len,
+    ALIGNMENT, Kind, RECORD_HEADER_LEN, RecordHeader, SEGMENT_HEADER_LEN, SegmentHeader,
+    header_crc, record_len,
 };
 use crate::gtid::Uuid;
 use crate::node::index::Checkpoint;
@@ -37,6 +38,8 @@ pub struct Writer {
     end: u64,
     /// End of what is durable in this segment.
     durable: u64,
+    /// The checksum of the last header.
+    last_crc: u32,
     sealed: bool,
     last_seq: u64,
     /// Writes that were not answered: sequence number and end, in this segment.
@@ -44,7 +47,7 @@ pub struct Writer {
 }
 
 /// Where the log ended when the node was opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct End {
     /// The last segment; 0 when there is none.
     pub segment: SegmentId,
@@ -52,6 +55,8 @@ pub struct End {
     pub offset: u64,
     /// Length of its file.
     pub len: u64,
+    /// The checksum of that record's header.
+    pub crc: u32,
     /// Whether that record is a seal.
     pub sealed: bool,
 }
@@ -72,6 +77,7 @@ impl Writer {
             capacity: end.len,
             end: end.offset,
             durable: end.offset,
+            last_crc: end.crc,
             sealed: end.sealed || end.segment == SegmentId(0),
             last_seq: 0,
             in_flight: VecDeque::new(),
@@ -93,7 +99,10 @@ impl Writer {
     }
 
     fn seal(&mut self, out: &mut Vec<DiskEffect>) {
-        let mut batch = Batch { parts: Vec::new(), len: 0 };
+        let mut batch = Batch {
+            parts: Vec::new(),
+            len: 0,
+        };
         self.record(&mut batch, Kind::Seal, 0, (0, 0, 0), Bytes::new());
         self.sealed = true;
         self.write(batch, true, out);
@@ -113,7 +122,10 @@ impl Writer {
         if !self.sealed {
             return;
         }
-        assert!(self.in_flight.is_empty(), "a segment begins when all before it is durable");
+        assert!(
+            self.in_flight.is_empty(),
+            "a segment begins when all before it is durable"
+        );
         self.segment = SegmentId(self.segment.0 + 1);
         self.sealed = false;
         (self.end, self.durable) = (0, 0);
@@ -123,11 +135,35 @@ impl Writer {
         let body = Bytes::from(checkpoint.encode());
         let needed = SEGMENT_HEADER_LEN + record_len(body.len()) + entries_len + 3 * record_len(0);
         self.capacity = self.segment_bytes.max(needed);
-        out.push(DiskEffect::Create { segment: self.segment, len: self.capacity });
-        let header = SegmentHeader { cluster: self.cluster, segment: self.segment, first_index };
-        let mut batch = Batch { parts: vec![header.encode()], len: SEGMENT_HEADER_LEN };
-        self.record(&mut batch, Kind::HardState, 0, (hard.term, hard.vote, commit.0), Bytes::new());
-        self.record(&mut batch, Kind::Checkpoint, 0, (hard.term, 0, commit.0), body);
+        out.push(DiskEffect::Create {
+            segment: self.segment,
+            len: self.capacity,
+        });
+        let header = SegmentHeader {
+            cluster: self.cluster,
+            segment: self.segment,
+            first_index,
+        };
+        let header = header.encode();
+        self.last_crc = header_crc(&header);
+        let mut batch = Batch {
+            parts: vec![header],
+            len: SEGMENT_HEADER_LEN,
+        };
+        self.record(
+            &mut batch,
+            Kind::HardState,
+            0,
+            (hard.term, hard.vote, commit.0),
+            Bytes::new(),
+        );
+        self.record(
+            &mut batch,
+            Kind::Checkpoint,
+            0,
+            (hard.term, 0, commit.0),
+            body,
+        );
         self.write(batch, true, out);
     }
 
@@ -141,7 +177,10 @@ impl Writer {
         out: &mut Vec<DiskEffect>,
     ) -> Vec<Span> {
         assert!(!self.sealed, "nothing follows a seal");
-        let mut batch = Batch { parts: Vec::new(), len: 0 };
+        let mut batch = Batch {
+            parts: Vec::new(),
+            len: 0,
+        };
         if let Some(hard) = hard {
             let fields = (hard.term, hard.vote, commit.0);
             self.record(&mut batch, Kind::HardState, 0, fields, Bytes::new());
@@ -150,10 +189,20 @@ impl Writer {
         for entry in entries {
             let offset = self.end + batch.len + RECORD_HEADER_LEN;
             let len = entry.data.len() as u32;
-            spans.push(Span { segment: self.segment, offset, len });
+            spans.push(Span {
+                segment: self.segment,
+                offset,
+                len,
+            });
             let fields = (entry.term, entry.index, commit.0);
             let entry_type = entry.entry_type as u8;
-            self.record(&mut batch, Kind::Entry, entry_type, fields, entry.data.clone());
+            self.record(
+                &mut batch,
+                Kind::Entry,
+                entry_type,
+                fields,
+                entry.data.clone(),
+            );
         }
         self.write(batch, sync, out);
         spans
@@ -161,7 +210,7 @@ impl Writer {
 
     /// Adds a record to a batch: header, body, padding up to the next record.
     fn record(
-        &self,
+        &mut self,
         batch: &mut Batch,
         kind: Kind,
         entry_type: u8,
@@ -178,9 +227,12 @@ impl Writer {
             commit: Index(commit),
             durable: self.durable,
             body_crc: crc32c::crc32c(&body),
+            previous: self.last_crc,
         };
         let padding = header.record_len() - RECORD_HEADER_LEN - body.len() as u64;
-        let mut head = BytesMut::from(&header.encode()[..]);
+        let header_bytes = header.encode();
+        self.last_crc = header_crc(&header_bytes);
+        let mut head = BytesMut::from(&header_bytes[..]);
         batch.len += header.record_len();
         if body.is_empty() {
             head.resize(head.len() + padding as usize, 0);
@@ -188,7 +240,9 @@ impl Writer {
         } else {
             batch.parts.push(head.freeze());
             batch.parts.push(body);
-            batch.parts.push(Bytes::from_static(&[0; ALIGNMENT as usize]).slice(..padding as usize));
+            batch
+                .parts
+                .push(Bytes::from_static(&[0; ALIGNMENT as usize]).slice(..padding as usize));
         }
     }
 
@@ -200,7 +254,13 @@ impl Writer {
             self.in_flight.push_back((self.last_seq, self.end));
         }
         let (seq, segment, parts) = (self.last_seq, self.segment, batch.parts);
-        out.push(DiskEffect::Write { seq, segment, offset, parts, sync });
+        out.push(DiskEffect::Write {
+            seq,
+            segment,
+            offset,
+            parts,
+            sync,
+        });
     }
 
     /// All writes up to `seq` are durable.

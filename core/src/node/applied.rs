@@ -54,7 +54,11 @@ pub struct Open {
 impl Applied {
     /// Counts one committed entry, and returns what it changes in the index.
     pub fn apply(&mut self, meta: &mut Meta) -> Vec<IndexOp> {
-        assert_eq!(meta.row.index, self.index.next(), "entries are applied in order");
+        assert_eq!(
+            meta.row.index,
+            self.index.next(),
+            "entries are applied in order"
+        );
         self.index = meta.row.index;
         self.since_checkpoint += u64::from(meta.row.span.len);
         let mut ops = Vec::with_capacity(2);
@@ -65,7 +69,13 @@ impl Applied {
             chunk.void = !self.accepts(chunk);
             if !chunk.void {
                 self.chunk(meta.row.index, chunk);
-                if let Change::File { name, format_len, header_len } = &meta.change {
+                if let Change::File {
+                    name,
+                    format_len,
+                    header_len,
+                    checksum,
+                } = &meta.change
+                {
                     let file = BinlogFile {
                         ordinal: chunk.file_ordinal,
                         name: name.clone(),
@@ -74,6 +84,7 @@ impl Applied {
                         events_from: chunk.events_from,
                         format_len: *format_len,
                         header_len: *header_len,
+                        checksum: *checksum,
                     };
                     self.file = Some(file.clone());
                     self.file_source = self.catalog.identity.as_ref().map(|i| i.server_uuid);

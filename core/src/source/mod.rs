@@ -56,7 +56,14 @@ pub enum Input {
     /// Milliseconds since the session was made. To be said at least every few hundred.
     Tick(u64),
     /// Ask for all transactions but these. Taken once, after [`Output::Established`].
-    Dump(GtidSet),
+    Dump {
+        /// The GTIDs not to be sent.
+        executed: GtidSet,
+        /// The binlog file of this source at the end of the store; its header is not stored again.
+        file: Option<String>,
+        /// Number of the last binlog file in the store, 0 when there is none.
+        file_ordinal: u64,
+    },
     /// All chunks up to and with this one are committed.
     Committed {
         /// Number of the chunk.

@@ -23,6 +23,7 @@ const READ_BYTES: usize = 128 * 1024;
 #[derive(Debug)]
 pub struct Session {
     settings: Settings,
+    epoch: Epoch,
     phase: Phase,
     input: BytesMut,
     inbound: Inbound,
@@ -47,20 +48,15 @@ enum Phase {
 }
 
 impl Session {
-    /// For a connection that is made or being made. `file` is the last binlog file that the store
-    /// has, `file_ordinal` its number (0 if there is none).
-    pub fn new(
-        settings: Settings,
-        epoch: Epoch,
-        file: Option<String>,
-        file_ordinal: u64,
-    ) -> Session {
+    /// For a connection that is made or being made.
+    pub fn new(settings: Settings, epoch: Epoch) -> Session {
         Session {
             settings,
+            epoch,
             phase: Phase::Login(Login::default()),
             input: BytesMut::new(),
             inbound: Inbound::new(ANSWER_BYTES_MAX),
-            assembler: Assembler::new(epoch, file, file_ordinal),
+            assembler: Assembler::new(epoch, None, 0),
             outputs: VecDeque::new(),
             failed: None,
             now_ms: 0,
@@ -97,7 +93,11 @@ impl Session {
                 self.read()
             }
             Input::Tick(now_ms) => self.tick(now_ms),
-            Input::Dump(executed) => self.dump(&executed),
+            Input::Dump {
+                executed,
+                file,
+                file_ordinal,
+            } => self.dump(&executed, file, file_ordinal),
             Input::Committed { seq } => self.committed(seq),
             Input::ConnectionLost(text) => Err(format!(
                 "the connection to the source is lost {}: {text}",
@@ -144,12 +144,18 @@ impl Session {
         })
     }
 
-    fn dump(&mut self, executed: &GtidSet) -> Result<(), String> {
+    fn dump(
+        &mut self,
+        executed: &GtidSet,
+        file: Option<String>,
+        file_ordinal: u64,
+    ) -> Result<(), String> {
         let Phase::Ready { semi_sync } = self.phase else {
             return Ok(());
         };
         self.heard_ms = self.now_ms;
         self.send(0, &dump::command(self.settings.server_id, executed));
+        self.assembler = Assembler::new(self.epoch, file, file_ordinal);
         self.phase = Phase::Dump(Dump::new(semi_sync));
         self.read()
     }
