@@ -37,6 +37,15 @@ pub(crate) fn settings() -> Settings {
     }
 }
 
+/// The order to dump into a store that has no binlog file.
+pub(crate) fn dump(executed: GtidSet) -> Input {
+    Input::Dump {
+        executed,
+        file: None,
+        file_ordinal: 0,
+    }
+}
+
 /// A session, and what it said.
 pub(crate) struct Wire {
     pub(crate) session: Session,
@@ -50,7 +59,7 @@ pub(crate) struct Wire {
 impl Wire {
     pub(crate) fn new(settings: Settings) -> Wire {
         Wire {
-            session: Session::new(settings, Epoch(1), None, 0),
+            session: Session::new(settings, Epoch(1)),
             said: BytesMut::new(),
             inbound: Inbound::new(1 << 20),
             established: None,
@@ -64,7 +73,7 @@ impl Wire {
         let mut wire = Wire::new(settings);
         wire.log_in();
         wire.set_up(&FACTS);
-        wire.step(Input::Dump(GtidSet::new()));
+        wire.step(dump(GtidSet::new()));
         assert_eq!(wire.next().1[0], 0x1e);
         wire
     }

@@ -4,7 +4,9 @@ use kingbus_core::auth::{self, Password, Plugin, Verifier};
 use kingbus_core::gtid::GtidSet;
 use kingbus_core::source::Input;
 
-use crate::server::{FACTS, NONCE, OK, UNKNOWN_VARIABLE, Wire, greeting, of_response, settings};
+use crate::server::{
+    FACTS, NONCE, OK, UNKNOWN_VARIABLE, Wire, dump, greeting, of_response, settings,
+};
 
 #[test]
 fn what_is_said_is_what_a_replica_says() {
@@ -42,7 +44,7 @@ fn what_is_said_is_what_a_replica_says() {
     assert_eq!(said.len(), 7);
 
     let set: GtidSet = "8bc176b8-e510-11f1-b9c4-02fc00000001:1-3".parse().unwrap();
-    wire.step(Input::Dump(set));
+    wire.step(dump(set));
     let (seq, dump) = wire.next();
     let hex: String = dump.iter().map(|byte| format!("{byte:02x}")).collect();
     // As recorded, but for the server id.
@@ -239,7 +241,7 @@ fn silence_ends_the_connection_in_every_phase_but_one() {
     wire.set_up(&FACTS);
     wire.step(Input::Tick(60_000));
     assert_eq!(wire.failed, None, "it is for us to say something");
-    wire.step(Input::Dump(GtidSet::new()));
+    wire.step(dump(GtidSet::new()));
     wire.step(Input::Tick(65_000));
     assert_eq!(wire.failed, None);
     wire.step(Input::Tick(65_100));
@@ -254,7 +256,7 @@ fn a_lost_connection_says_where() {
     ));
     assert!(
         wire.failure()
-            .contains("while logging in: Connection refused")
+            .contains("no connection to the source: Connection refused")
     );
     let mut wire = Wire::dumping(settings());
     wire.step(Input::ConnectionLost("closed by the source".to_owned()));
