@@ -37,7 +37,7 @@ pub(crate) fn settings() -> Settings {
     }
 }
 
-/// The order to dump into a store that has no binlog file.
+/// The order to dump all but these, into an empty store.
 pub(crate) fn dump(executed: GtidSet) -> Input {
     Input::Dump {
         executed,
