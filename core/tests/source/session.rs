@@ -256,7 +256,7 @@ fn a_lost_connection_says_where() {
     ));
     assert!(
         wire.failure()
-            .contains("while logging in: Connection refused")
+            .contains("no connection to the source: Connection refused")
     );
     let mut wire = Wire::dumping(settings());
     wire.step(Input::ConnectionLost("closed by the source".to_owned()));
