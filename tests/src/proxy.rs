@@ -158,7 +158,8 @@ fn pump(mut from: TcpStream, mut to: TcpStream, shared: &Shared, counted: bool) 
         while shared.mode() == Mode::Hole && !shared.ended() {
             thread::sleep(LOOK);
         }
-        if to.write_all(&buffer[..read]).is_err() {
+        // What was read after the cut must not pass either.
+        if shared.mode() == Mode::Closed || to.write_all(&buffer[..read]).is_err() {
             break;
         }
     }
