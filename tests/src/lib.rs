@@ -5,8 +5,10 @@
 //! folder removed when its value is dropped (`KEEP=1` keeps the folders). Programs are found by
 //! [`programs`].
 
+pub mod backlog;
 pub mod binlog;
 pub mod check;
+pub mod disk;
 pub mod failover;
 pub mod http;
 pub mod kingbus;
@@ -17,4 +19,5 @@ pub mod process;
 pub mod programs;
 pub mod proxy;
 pub mod scratch;
+pub mod stage;
 pub mod wait;

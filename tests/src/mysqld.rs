@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use mysql::prelude::{FromRow, Queryable};
-use mysql::{Conn, OptsBuilder};
+use mysql::{Conn, OptsBuilder, Row};
 
 use crate::process::{Process, tail};
 use crate::scratch::{Scratch, cache, copy_folder};
@@ -48,9 +48,15 @@ pub struct Server {
 impl Server {
     /// Starts a new, empty server in a folder `name`; `flags` win over the usual ones.
     pub fn start(scratch: &Scratch, name: &str, flags: &[&str]) -> Server {
-        let folder = scratch.folder(name);
-        copy_folder(&template(), &folder.join("data")).expect("a copy of the prepared data");
-        Server::start_on(&folder, name, flags)
+        Server::start_in(&scratch.folder(name), name, flags)
+    }
+
+    /// Starts a new, empty server in this folder.
+    pub fn start_in(folder: &Path, name: &str, flags: &[&str]) -> Server {
+        let data = folder.join("data");
+        let _ = fs::remove_dir_all(&data);
+        copy_folder(&template(), &data).expect("a copy of the prepared data");
+        Server::start_on(folder, name, flags)
     }
 
     /// Starts a server on `folder/data`, as an earlier server left it.
@@ -75,7 +81,7 @@ impl Server {
         let folder = self.folder.display();
         command.arg("--no-defaults").args(FLAGS).args([
             format!("--datadir={folder}/data"),
-            format!("--socket={folder}/socket"),
+            format!("--socket={}", self.socket().display()),
             format!("--pid-file={folder}/pid"),
             format!("--log-error={folder}/error.log"),
             format!("--log-bin={folder}/data/binlog"),
@@ -116,7 +122,7 @@ impl Server {
         self.port
     }
 
-    /// Its folder: `data`, `error.log`, `socket`.
+    /// Its folder: `data` and `error.log`.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
@@ -126,8 +132,13 @@ impl Server {
         self.flags = flags.iter().map(|&flag| flag.to_owned()).collect();
     }
 
+    /// Not in its folder: a socket's path must be short.
+    fn socket(&self) -> PathBuf {
+        std::env::temp_dir().join(format!("kingbus-{}.sock", self.port))
+    }
+
     fn options(&self) -> OptsBuilder {
-        let socket = self.folder.join("socket").display().to_string();
+        let socket = self.socket().display().to_string();
         OptsBuilder::new()
             .user(Some("root"))
             .socket(Some(socket))
@@ -173,7 +184,7 @@ impl Server {
                 "--force",
                 "--default-character-set=utf8mb4",
             ])
-            .arg(format!("--socket={}/socket", self.folder.display()))
+            .arg(format!("--socket={}", self.socket().display()))
             .stdin(input)
             .output()
             .unwrap_or_else(|e| panic!("cannot run mysql: {e}"));
@@ -204,10 +215,26 @@ impl Server {
         ]);
     }
 
+    /// The name of the binlog file that it writes to now.
+    pub fn newest_binlog(&self) -> String {
+        let row: Option<Row> = self.row("SHOW BINARY LOG STATUS");
+        row.and_then(|row| row.get(0))
+            .expect("a server has a binlog")
+    }
+
     /// Bytes of all its binlog files.
     pub fn binlog_bytes(&self) -> u64 {
         let files: Vec<(String, u64, String)> = self.rows("SHOW BINARY LOGS");
         files.iter().map(|file| file.1).sum()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.process = None;
+        let socket = self.socket();
+        let _ = fs::remove_file(socket.with_extension("sock.lock"));
+        let _ = fs::remove_file(socket);
     }
 }
 
@@ -237,7 +264,8 @@ fn template() -> PathBuf {
     ready
 }
 
-fn version() -> String {
+/// The version of the server in use.
+pub fn version() -> String {
     let output = Command::new(programs::mysqld())
         .args(["--no-defaults", "--version"])
         .output();

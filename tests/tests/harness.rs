@@ -1,6 +1,6 @@
 //! The harness itself, tried with real servers only: what the other tests conclude from it holds.
 
-use kingbus_tests::check::{connected_port, assert_same_data, follow, wait_same_executed};
+use kingbus_tests::check::{assert_same_data, connected_port, follow, wait_same_executed};
 use kingbus_tests::mysqld::Server;
 use kingbus_tests::proxy::{Mode, Proxy};
 use kingbus_tests::scratch::Scratch;
@@ -23,7 +23,11 @@ fn replica_behind_a_proxy_stops_and_goes_on() {
     proxy.set(Mode::Closed);
     let mut rows = load.stop();
     let moved = || connected_port(&replica).filter(|&port| port == second.port());
-    wait::until("the replica moved to the second address", seconds(10), moved);
+    wait::until(
+        "the replica moved to the second address",
+        seconds(10),
+        moved,
+    );
     second.set(Mode::Closed);
     source.run(&["INSERT INTO load_.rows_ VALUES (9, 9, 'while nothing passes')"]);
     std::thread::sleep(seconds(5));
