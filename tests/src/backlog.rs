@@ -12,6 +12,8 @@ use crate::scratch::cache;
 const SMALL_BYTES: u64 = 500;
 /// Column bytes of a transaction of [`Size::Large`].
 const LARGE_BYTES: u64 = 1_000_000;
+/// The cache is not to grow by more than the backlog.
+const FLAGS: &[&str] = &["--innodb-redo-log-capacity=32M"];
 /// Connections that fill a backlog.
 const WRITERS: u64 = 2;
 
@@ -63,7 +65,7 @@ pub fn source(size: Size, bytes: u64) -> Backlog {
     lock.lock().expect("the lock of the backlog");
     let done = folder.join("done");
     if !done.exists() {
-        let mut source = Server::start_in(&folder, "backlog", &["--max-connections=20"]);
+        let mut source = Server::start_in(&folder, "backlog", FLAGS);
         fill(&source, size, bytes);
         source.stop();
         fs::write(&done, "").expect("a mark in the cache");

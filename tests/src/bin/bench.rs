@@ -18,7 +18,6 @@ use kingbus_tests::scratch::Scratch;
 use kingbus_tests::stage::Stage;
 use kingbus_tests::wait::seconds;
 use kingbus_tests::{binlog, process::Process};
-use serde_json::json;
 
 /// Measures kingbus on this machine.
 #[derive(Debug, Parser)]
@@ -75,11 +74,11 @@ impl Figures {
             let (middle, runs) = (median(values.iter().copied()), values.len());
             let title = format!("{name} ({unit})");
             println!("{title:34} {min:9.2} {middle:9.2} {max:9.2}  {runs}");
-            let line = json!({
-                "name": name, "unit": unit, "min": min, "median": middle, "max": max, "runs": runs,
-            });
-            lines.push_str(&line.to_string());
-            lines.push('\n');
+            let line = format!(
+                "{{\"name\": \"{name}\", \"unit\": \"{unit}\", \"min\": {min:.3}, \
+                 \"median\": {middle:.3}, \"max\": {max:.3}, \"runs\": {runs}}}\n"
+            );
+            lines.push_str(&line);
         }
         if let Some(file) = json {
             fs::write(file, lines).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
