@@ -71,7 +71,7 @@ pub fn source(size: Size, bytes: u64) -> Backlog {
         fs::write(&done, "").expect("a mark in the cache");
     }
     Backlog {
-        source: Server::start_on(&folder, "backlog", &[]),
+        source: Server::start_on(&folder, "backlog", FLAGS),
         _lock: lock,
     }
 }
