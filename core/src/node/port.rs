@@ -4,13 +4,13 @@
 //! out in the order in which they come out. None of them blocks the node; answers come back as inputs.
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 
 use super::catalog::{SourceDefinition, SourceFacts};
 use super::index::{BinlogFile, Checkpoint, IndexOp, Row};
 use super::peer::Envelope;
 use super::status::Status;
-use crate::gtid::{GtidSet, Uuid};
+use crate::gtid::GtidSet;
+pub use crate::replica::DumpRequest;
 use crate::types::{Epoch, Index, NodeId, ReplicaId, SegmentId, Slice, Span};
 
 /// What a shell tells the node.
@@ -32,6 +32,7 @@ pub enum Input {
 
 /// From another node.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant)] // nearly all are the large one
 pub enum PeerInput {
     /// A message; it may be lost, late, doubled or out of order, but not altered.
     Message(Envelope),
@@ -76,10 +77,6 @@ pub enum SourceEffect {
         epoch: Epoch,
         /// Where to.
         definition: SourceDefinition,
-        /// The last binlog file the store has; its header is not stored again.
-        file: Option<String>,
-        /// Ordinal of that file (0 when there is none).
-        file_ordinal: u64,
     },
     /// Ask for all but these GTIDs (COM_BINLOG_DUMP_GTID).
     Dump {
@@ -87,6 +84,10 @@ pub enum SourceEffect {
         epoch: Epoch,
         /// The GTIDs not to be sent.
         executed: GtidSet,
+        /// The binlog file of this source at the end of the store; its header is not stored again.
+        file: Option<String>,
+        /// Number of the last binlog file in the store, 0 when there is none; the next one is one more.
+        file_ordinal: u64,
     },
     /// All chunks up to and with `seq` are committed: acknowledge, go on filling.
     Committed {
@@ -100,27 +101,6 @@ pub enum SourceEffect {
         /// The connection.
         epoch: Epoch,
     },
-}
-
-/// What a client asks for with COM_BINLOG_DUMP_GTID.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct DumpRequest {
-    /// The GTIDs the client has.
-    pub executed: GtidSet,
-    /// `@replica_uuid`, where the client set it.
-    pub uuid: Option<Uuid>,
-    /// The client's server id.
-    pub server_id: u32,
-    /// Address and user, for the status.
-    pub client: String,
-    /// `BINLOG_DUMP_NON_BLOCK`: end at the end of what is there.
-    pub non_block: bool,
-    /// Pause after which a heartbeat is sent, in milliseconds; 0 for none.
-    pub heartbeat_ms: u64,
-    /// Heartbeats as HEARTBEAT_LOG_EVENT_V2 (dump flag 0x0002).
-    pub heartbeat_v2: bool,
-    /// Whether artificial events carry a CRC32 (the client asked for checksums other than NONE).
-    pub checksum: bool,
 }
 
 /// From a client connection.
@@ -340,8 +320,6 @@ pub enum Serving {
         version: String,
         /// `CRC32` or `NONE`.
         binlog_checksum: String,
-        /// All GTIDs the store has or had: `@@global.gtid_executed` is answered from the last told.
-        purged: GtidSet,
     },
     /// No: refuse new connections with this text, instead of the handshake's OK.
     No {

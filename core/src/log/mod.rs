@@ -1,0 +1,13 @@
+//! The log on disk: records in segments, where they go, and how they are read back after a crash.
+
+mod record;
+mod recovery;
+mod scan;
+mod writer;
+
+pub use record::{
+    ALIGNMENT, Kind, RECORD_HEADER_LEN, RecordHeader, SEGMENT_HEADER_LEN, SegmentHeader, record_len,
+};
+pub use recovery::{Recovered, Recovery};
+pub use scan::Damage;
+pub use writer::{End, HardState, Writer};

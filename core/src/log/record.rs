@@ -1,0 +1,267 @@
+//! Segment files: their header, and the records in them.
+//!
+//! ```text
+//! segment header, 64 bytes, little endian            record header, 56 bytes, little endian
+//!   0  magic "KINGBUS\n"                               0  body length   u32  bytes
+//!   8  version      u32  1                             4  kind          u8   1 entry, 2 hard state,
+//!  12  reserved     u32                                                      3 checkpoint, 4 seal
+//!  16  cluster      16 bytes, its UUID                 5  entry type    u8   Raft's
+//!  32  stream       u64  0                             6  reserved      u16
+//!  40  segment      u64                                8  segment       u64
+//!  48  first index  u64                               16  term          u64  (hard state: the term)
+//!  56  reserved     u32                               24  index         u64  (hard state: the vote)
+//!  60  CRC32C of bytes 0..60                          32  commit        u64  known when written
+//!                                                     40  durable       u64  offset in this segment
+//!                                                     48  CRC32C of the body
+//!                                                     52  CRC32C of bytes 0..52
+//! ```
+//!
+//! Records begin at multiples of 8 bytes. Each names its segment, so that what a recycled file held
+//! before is never taken for a record of it. `durable` is the end of what was known to be on disk
+//! when the record was made: a bad record before that offset is damage, never a torn tail.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use crate::chunk::BODY_BYTES_MAX;
+use crate::gtid::Uuid;
+use crate::reader::Reader;
+use crate::types::{Index, SegmentId, Term};
+
+/// Length of a segment's header, in bytes; its first record begins there.
+pub const SEGMENT_HEADER_LEN: u64 = 64;
+
+/// Length of a record's header, in bytes.
+pub const RECORD_HEADER_LEN: u64 = 56;
+
+/// Records begin at multiples of this.
+pub const ALIGNMENT: u64 = 8;
+
+const MAGIC: &[u8; 8] = b"KINGBUS\n";
+const SEGMENT_VERSION: u32 = 1;
+
+/// What a record is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A Raft entry; the body is its data.
+    Entry,
+    /// Term (in `term`) and vote (in `index`); no body.
+    HardState,
+    /// The state at the beginning of a segment; the body is a checkpoint.
+    Checkpoint,
+    /// The end of a segment; no body.
+    Seal,
+}
+
+/// A record's header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordHeader {
+    /// Length of the body, in bytes.
+    pub len: u32,
+    /// What it is.
+    pub kind: Kind,
+    /// Raft's entry type, 0 unless an entry.
+    pub entry_type: u8,
+    /// The segment it was written to.
+    pub segment: SegmentId,
+    /// Its term.
+    pub term: Term,
+    /// Its index; of a hard state: the vote.
+    pub index: Index,
+    /// Commit index known when it was written.
+    pub commit: Index,
+    /// End of what was durable in this segment when it was made.
+    pub durable: u64,
+    /// CRC32C of the body.
+    pub body_crc: u32,
+}
+
+impl RecordHeader {
+    /// The bytes of the header.
+    pub fn encode(&self) -> [u8; RECORD_HEADER_LEN as usize] {
+        let mut bytes = [0; RECORD_HEADER_LEN as usize];
+        let mut out = &mut bytes[..];
+        out.put_u32_le(self.len);
+        out.put_u8(match self.kind {
+            Kind::Entry => 1,
+            Kind::HardState => 2,
+            Kind::Checkpoint => 3,
+            Kind::Seal => 4,
+        });
+        out.put_u8(self.entry_type);
+        out.put_u16_le(0);
+        out.put_u64_le(self.segment.0);
+        out.put_u64_le(self.term.0);
+        out.put_u64_le(self.index.0);
+        out.put_u64_le(self.commit.0);
+        out.put_u64_le(self.durable);
+        out.put_u32_le(self.body_crc);
+        let crc = crc32c::crc32c(&bytes[..52]);
+        bytes[52..].copy_from_slice(&crc.to_le_bytes());
+        bytes
+    }
+
+    /// Reads a header; None unless its checksum is right and its values can be.
+    pub fn parse(bytes: &[u8]) -> Option<RecordHeader> {
+        let bytes = bytes.get(..RECORD_HEADER_LEN as usize)?;
+        let mut reader = Reader::new(bytes);
+        let len = reader.u32()?;
+        let kind = match reader.u8()? {
+            1 => Kind::Entry,
+            2 => Kind::HardState,
+            3 => Kind::Checkpoint,
+            4 => Kind::Seal,
+            _ => return None,
+        };
+        let entry_type = reader.u8()?;
+        reader.u16()?;
+        let header = RecordHeader {
+            len,
+            kind,
+            entry_type,
+            segment: SegmentId(reader.u64()?),
+            term: Term(reader.u64()?),
+            index: Index(reader.u64()?),
+            commit: Index(reader.u64()?),
+            durable: reader.u64()?,
+            body_crc: reader.u32()?,
+        };
+        let crc_right = reader.u32()? == crc32c::crc32c(&bytes[..52]);
+        let len_possible = kind == Kind::Checkpoint || len as usize <= BODY_BYTES_MAX;
+        (crc_right && len_possible).then_some(header)
+    }
+
+    /// From the first byte of the header to the first byte after the padding behind the body.
+    pub fn record_len(&self) -> u64 {
+        record_len(self.len as usize)
+    }
+
+    /// Whether `body` is the one this header was made for.
+    pub fn body_is(&self, body: &[u8]) -> bool {
+        body.len() == self.len as usize && crc32c::crc32c(body) == self.body_crc
+    }
+}
+
+/// Length of a record with a body of `len` bytes, padding included.
+pub fn record_len(len: usize) -> u64 {
+    (RECORD_HEADER_LEN + len as u64).next_multiple_of(ALIGNMENT)
+}
+
+/// A segment's header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentHeader {
+    /// The cluster's UUID.
+    pub cluster: Uuid,
+    /// The segment.
+    pub segment: SegmentId,
+    /// The first index that may be in it.
+    pub first_index: Index,
+}
+
+impl SegmentHeader {
+    /// The bytes of the header.
+    pub fn encode(&self) -> Bytes {
+        let mut out = BytesMut::with_capacity(SEGMENT_HEADER_LEN as usize);
+        out.extend_from_slice(MAGIC);
+        out.put_u32_le(SEGMENT_VERSION);
+        out.put_u32_le(0);
+        out.extend_from_slice(&self.cluster.0);
+        out.put_u64_le(0);
+        out.put_u64_le(self.segment.0);
+        out.put_u64_le(self.first_index.0);
+        out.put_u32_le(0);
+        let crc = crc32c::crc32c(&out);
+        out.put_u32_le(crc);
+        out.freeze()
+    }
+
+    /// Reads a header; the error says what is wrong with it.
+    pub fn parse(bytes: &[u8]) -> Result<SegmentHeader, String> {
+        let Some(bytes) = bytes.get(..SEGMENT_HEADER_LEN as usize) else {
+            return Err("shorter than a segment header".into());
+        };
+        if &bytes[..8] != MAGIC {
+            return Err("not a kingbus segment".into());
+        }
+        let mut reader = Reader::new(&bytes[8..]);
+        let mut word = || reader.u32().unwrap_or_default();
+        let (version, _) = (word(), word());
+        if version != SEGMENT_VERSION {
+            return Err(format!(
+                "segment version {version}; this program knows {SEGMENT_VERSION}"
+            ));
+        }
+        let crc = u32::from_le_bytes([bytes[60], bytes[61], bytes[62], bytes[63]]);
+        if crc != crc32c::crc32c(&bytes[..60]) {
+            return Err("segment header with a wrong checksum".into());
+        }
+        let mut cluster = [0; 16];
+        cluster.copy_from_slice(&bytes[16..32]);
+        let mut reader = Reader::new(&bytes[40..]);
+        let mut word = || reader.u64().unwrap_or_default();
+        Ok(SegmentHeader {
+            cluster: Uuid(cluster),
+            segment: SegmentId(word()),
+            first_index: Index(word()),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn header() -> RecordHeader {
+        RecordHeader {
+            len: 3,
+            kind: Kind::Entry,
+            entry_type: 0,
+            segment: SegmentId(7),
+            term: Term(2),
+            index: Index(9),
+            commit: Index(8),
+            durable: 4096,
+            body_crc: crc32c::crc32c(b"abc"),
+        }
+    }
+
+    #[test]
+    fn record_header_reads_back() {
+        let header = header();
+        assert_eq!(RecordHeader::parse(&header.encode()), Some(header));
+        assert!(header.body_is(b"abc"));
+        assert!(!header.body_is(b"abd"));
+        assert_eq!(header.record_len(), 64);
+    }
+
+    #[test]
+    fn segment_header_reads_back() {
+        let (cluster, segment) = (Uuid([3; 16]), SegmentId(5));
+        let header = SegmentHeader {
+            cluster,
+            segment,
+            first_index: Index(17),
+        };
+        assert_eq!(SegmentHeader::parse(&header.encode()), Ok(header));
+    }
+
+    proptest! {
+        #[test]
+        fn no_flipped_bit_of_a_record_header_goes_unseen(bit in 0usize..56 * 8) {
+            let mut bytes = header().encode();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            prop_assert_eq!(RecordHeader::parse(&bytes), None);
+        }
+
+        #[test]
+        fn no_flipped_bit_of_a_segment_header_goes_unseen(bit in 0usize..64 * 8) {
+            let header = SegmentHeader {
+                cluster: Uuid([1; 16]), segment: SegmentId(1), first_index: Index(1),
+            };
+            let mut bytes = header.encode().to_vec();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            prop_assert!(SegmentHeader::parse(&bytes).is_err());
+        }
+    }
+}

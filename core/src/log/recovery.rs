@@ -1,0 +1,247 @@
+//! From bytes on disk to the state of a node: a pure fold over the segments.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use raft::eraftpb::{Entry, EntryType};
+
+use super::record::{Kind, RecordHeader};
+use super::scan::{Damage, Read, Tail, scan};
+use super::writer::{End, HardState};
+use crate::gtid::Uuid;
+use crate::node::applied::Applied;
+use crate::node::index::{Checkpoint, IndexOp};
+use crate::node::meta::Meta;
+use crate::types::{Index, SegmentId, Span, Term};
+
+/// Reads segments, in ascending order, after the last checkpoint of the index (or all of them).
+#[derive(Debug)]
+pub struct Recovery {
+    cluster: Uuid,
+    from: SegmentId,
+    /// The index had no checkpoint: the first one in the segments is taken.
+    rebuild: bool,
+    state: Recovered,
+    discard: Vec<SegmentId>,
+}
+
+/// What a node begins with.
+#[derive(Debug, Default)]
+pub struct Recovered {
+    /// State after the last entry known to be committed.
+    pub applied: Applied,
+    /// The entries behind it, ascending.
+    pub metas: VecDeque<Meta>,
+    /// First index of each term in the log, ascending.
+    pub terms: Vec<(Index, Term)>,
+    /// Term and vote.
+    pub hard: HardState,
+    /// Commit index, as far as known.
+    pub commit: Index,
+    /// Where to write on.
+    pub end: End,
+    /// Segments in which not even the header was written; to be deleted.
+    pub discard: Vec<SegmentId>,
+}
+
+impl Recovery {
+    /// Goes on from the index's last checkpoint; without one the index is made anew.
+    pub fn new(cluster: Uuid, checkpoint: Option<Checkpoint>) -> Recovery {
+        let rebuild = checkpoint.is_none();
+        let mut state = Recovered::default();
+        let from = checkpoint.as_ref().map_or(SegmentId(0), |c| c.segment);
+        if let Some(checkpoint) = checkpoint {
+            begin(&mut state, checkpoint);
+        }
+        Recovery {
+            cluster,
+            from,
+            rebuild,
+            state,
+            discard: Vec::new(),
+        }
+    }
+
+    /// Segments before this one need not be read.
+    pub fn from_segment(&self) -> SegmentId {
+        self.from
+    }
+
+    /// Reads one segment of `len` bytes. `last`: there is none after it. What the index lacks goes to
+    /// `index`, in order.
+    pub fn segment(
+        &mut self,
+        id: SegmentId,
+        len: u64,
+        last: bool,
+        read: &mut Read<'_>,
+        index: &mut dyn FnMut(Vec<IndexOp>),
+    ) -> Result<(), Damage> {
+        let state = &mut self.state;
+        let rebuild = &mut self.rebuild;
+        let mut each = |header: &RecordHeader, offset: u64, body: Bytes| {
+            record(state, rebuild, header, offset, body, index)
+        };
+        match scan(self.cluster, id, last, read, &mut each)? {
+            Tail::Nothing => self.discard.push(id),
+            Tail::Open(offset) if last => {
+                self.state.end = End {
+                    segment: id,
+                    offset,
+                    len,
+                    sealed: false,
+                };
+            }
+            Tail::Open(offset) => {
+                let what = "the segment ends without a seal".to_owned();
+                return Err(Damage {
+                    segment: id,
+                    offset,
+                    what,
+                });
+            }
+            Tail::Sealed(offset) => {
+                self.state.end = End {
+                    segment: id,
+                    offset,
+                    len,
+                    sealed: true,
+                };
+            }
+        }
+        Ok(())
+    }
+
+    /// The state to begin with.
+    pub fn finish(mut self) -> Recovered {
+        // The number of a discarded segment is not used again.
+        let discarded = self.discard.iter().max().copied().unwrap_or_default();
+        if discarded > self.state.end.segment {
+            self.state.end = End {
+                segment: discarded,
+                offset: 0,
+                len: 0,
+                sealed: true,
+            };
+        }
+        self.state.discard = self.discard;
+        self.state
+    }
+}
+
+fn begin(state: &mut Recovered, checkpoint: Checkpoint) {
+    state.commit = checkpoint.applied.index;
+    state.applied = checkpoint.applied;
+    state.terms = checkpoint.terms;
+    state
+        .terms
+        .retain(|(first, _)| *first <= state.applied.index);
+    state.hard = HardState {
+        term: checkpoint.hard.0,
+        vote: checkpoint.hard.1,
+    };
+}
+
+fn record(
+    state: &mut Recovered,
+    rebuild: &mut bool,
+    header: &RecordHeader,
+    offset: u64,
+    body: Bytes,
+    index: &mut dyn FnMut(Vec<IndexOp>),
+) -> Result<(), String> {
+    match header.kind {
+        Kind::HardState => {
+            if (header.term.0, header.index.0) != (0, 0) && header.term.0 >= state.hard.term {
+                state.hard = HardState {
+                    term: header.term.0,
+                    vote: header.index.0,
+                };
+            }
+        }
+        Kind::Checkpoint => {
+            let checkpoint = Checkpoint::decode(&body).ok_or("a checkpoint of a later kingbus")?;
+            if std::mem::take(rebuild) {
+                begin(state, checkpoint.clone());
+                index(vec![IndexOp::Checkpoint(Box::new(checkpoint))]);
+            }
+        }
+        Kind::Entry => entry(state, header, offset, body)?,
+        Kind::Seal => {}
+    }
+    apply(state, header.commit, index);
+    Ok(())
+}
+
+fn entry(
+    state: &mut Recovered,
+    header: &RecordHeader,
+    offset: u64,
+    body: Bytes,
+) -> Result<(), String> {
+    let first = state.applied.index.next();
+    let after_last = Index(first.0 + state.metas.len() as u64);
+    if header.index > after_last {
+        return Err(format!("entry {} where {after_last} was due", header.index));
+    }
+    // A later record of an index replaces what was there and all behind it, also where the record
+    // itself is of an entry that the checkpoint has.
+    state
+        .metas
+        .truncate(header.index.0.saturating_sub(first.0) as usize);
+    state
+        .terms
+        .retain(|(begin, _)| *begin < header.index.max(first));
+    if header.index < first {
+        return Ok(());
+    }
+    if state
+        .terms
+        .last()
+        .is_none_or(|(_, term)| *term < header.term)
+    {
+        state.terms.push((header.index, header.term));
+    }
+    let span = Span {
+        segment: header.segment,
+        offset,
+        len: header.len,
+    };
+    let entry_type = match header.entry_type {
+        0 => EntryType::EntryNormal,
+        1 => EntryType::EntryConfChange,
+        2 => EntryType::EntryConfChangeV2,
+        other => return Err(format!("entry type {other} of a later kingbus")),
+    };
+    let mut entry = Entry {
+        entry_type,
+        data: body,
+        ..Entry::default()
+    };
+    (entry.index, entry.term) = (header.index.0, header.term.0);
+    state.metas.push_back(Meta::of(&entry, span)?);
+    Ok(())
+}
+
+/// Applies what is committed, as far as it is there.
+fn apply(state: &mut Recovered, commit: Index, index: &mut dyn FnMut(Vec<IndexOp>)) {
+    let last = Index(state.applied.index.0 + state.metas.len() as u64);
+    state.commit = state.commit.max(commit.min(last));
+    while state.applied.index < state.commit {
+        let mut meta = state
+            .metas
+            .pop_front()
+            .expect("commit is at most the last index");
+        let mut ops = state.applied.apply(&mut meta);
+        if state.applied.take_checkpoint_due() {
+            ops.push(IndexOp::Checkpoint(Box::new(Checkpoint {
+                applied: state.applied.clone(),
+                segment: meta.row.span.segment,
+                offset: meta.row.span.offset,
+                hard: (state.hard.term, state.hard.vote),
+                terms: state.terms.clone(),
+            })));
+        }
+        index(ops);
+    }
+}

@@ -1,0 +1,285 @@
+//! Where records go: lays out segments, encodes records, keeps count of what is durable.
+
+use std::collections::VecDeque;
+
+use bytes::{Bytes, BytesMut};
+use raft::eraftpb::Entry;
+
+use super::record::{
+    ALIGNMENT, Kind, RECORD_HEADER_LEN, RecordHeader, SEGMENT_HEADER_LEN, SegmentHeader, record_len,
+};
+use crate::gtid::Uuid;
+use crate::node::index::Checkpoint;
+use crate::node::port::DiskEffect;
+use crate::types::{Index, SegmentId, Span, Term};
+
+/// Term and vote, as Raft wants them kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HardState {
+    /// Raft's current term.
+    pub term: u64,
+    /// Whom this node voted for in it; 0: nobody.
+    pub vote: u64,
+}
+
+/// Appends records to segments.
+///
+/// A segment is written only after everything in the segments before it is durable, so a bad record in
+/// any but the last segment is damage.
+#[derive(Debug)]
+pub struct Writer {
+    cluster: Uuid,
+    segment_bytes: u64,
+    segment: SegmentId,
+    /// Length of this segment's file.
+    capacity: u64,
+    /// End of the last record; 0 while the segment has no header.
+    end: u64,
+    /// End of what is durable in this segment.
+    durable: u64,
+    sealed: bool,
+    last_seq: u64,
+    /// Writes that were not answered: sequence number and end, in this segment.
+    in_flight: VecDeque<(u64, u64)>,
+}
+
+/// Where the log ended when the node was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct End {
+    /// The last segment; 0 when there is none.
+    pub segment: SegmentId,
+    /// One past its last record.
+    pub offset: u64,
+    /// Length of its file.
+    pub len: u64,
+    /// Whether that record is a seal.
+    pub sealed: bool,
+}
+
+/// Records for one write.
+struct Batch {
+    parts: Vec<Bytes>,
+    len: u64,
+}
+
+impl Writer {
+    /// Goes on at `end`.
+    pub fn new(cluster: Uuid, segment_bytes: u64, end: End) -> Writer {
+        Writer {
+            cluster,
+            segment_bytes,
+            segment: end.segment,
+            capacity: end.len,
+            end: end.offset,
+            durable: end.offset,
+            sealed: end.sealed || end.segment == SegmentId(0),
+            last_seq: 0,
+            in_flight: VecDeque::new(),
+        }
+    }
+
+    /// Whether entries whose records take `len` bytes fit now. If not, the segment is being closed: ask
+    /// again after the next [`written`](Self::written).
+    pub fn make_room(&mut self, len: u64, out: &mut Vec<DiskEffect>) -> bool {
+        if self.sealed {
+            return self.in_flight.is_empty();
+        }
+        let hard_state_and_seal = 2 * record_len(0);
+        if self.end + len + hard_state_and_seal <= self.capacity {
+            return true;
+        }
+        self.seal(out);
+        false
+    }
+
+    fn seal(&mut self, out: &mut Vec<DiskEffect>) {
+        let mut batch = Batch {
+            parts: Vec::new(),
+            len: 0,
+        };
+        self.record(&mut batch, Kind::Seal, 0, (0, 0, 0), Bytes::new());
+        self.sealed = true;
+        self.write(batch, true, out);
+    }
+
+    /// Begins the next segment, if the last one is sealed (or there is none). `checkpoint` is the state
+    /// it begins with; its place is filled in here.
+    pub fn begin_segment(
+        &mut self,
+        hard: HardState,
+        commit: Index,
+        first_index: Index,
+        entries_len: u64,
+        mut checkpoint: Checkpoint,
+        out: &mut Vec<DiskEffect>,
+    ) {
+        if !self.sealed {
+            return;
+        }
+        assert!(
+            self.in_flight.is_empty(),
+            "a segment begins when all before it is durable"
+        );
+        self.segment = SegmentId(self.segment.0 + 1);
+        self.sealed = false;
+        (self.end, self.durable) = (0, 0);
+        checkpoint.segment = self.segment;
+        checkpoint.offset = SEGMENT_HEADER_LEN;
+        checkpoint.hard = (hard.term, hard.vote);
+        let body = Bytes::from(checkpoint.encode());
+        let needed = SEGMENT_HEADER_LEN + record_len(body.len()) + entries_len + 3 * record_len(0);
+        self.capacity = self.segment_bytes.max(needed);
+        out.push(DiskEffect::Create {
+            segment: self.segment,
+            len: self.capacity,
+        });
+        let header = SegmentHeader {
+            cluster: self.cluster,
+            segment: self.segment,
+            first_index,
+        };
+        let mut batch = Batch {
+            parts: vec![header.encode()],
+            len: SEGMENT_HEADER_LEN,
+        };
+        self.record(
+            &mut batch,
+            Kind::HardState,
+            0,
+            (hard.term, hard.vote, commit.0),
+            Bytes::new(),
+        );
+        self.record(
+            &mut batch,
+            Kind::Checkpoint,
+            0,
+            (hard.term, 0, commit.0),
+            body,
+        );
+        self.write(batch, true, out);
+    }
+
+    /// Writes a hard state, when it changed, and entries. Returns where the entries' bodies lie.
+    pub fn append(
+        &mut self,
+        hard: Option<HardState>,
+        entries: &[Entry],
+        commit: Index,
+        sync: bool,
+        out: &mut Vec<DiskEffect>,
+    ) -> Vec<Span> {
+        assert!(!self.sealed, "nothing follows a seal");
+        let mut batch = Batch {
+            parts: Vec::new(),
+            len: 0,
+        };
+        if let Some(hard) = hard {
+            let fields = (hard.term, hard.vote, commit.0);
+            self.record(&mut batch, Kind::HardState, 0, fields, Bytes::new());
+        }
+        let mut spans = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let offset = self.end + batch.len + RECORD_HEADER_LEN;
+            let len = entry.data.len() as u32;
+            spans.push(Span {
+                segment: self.segment,
+                offset,
+                len,
+            });
+            let fields = (entry.term, entry.index, commit.0);
+            let entry_type = entry.entry_type as u8;
+            self.record(
+                &mut batch,
+                Kind::Entry,
+                entry_type,
+                fields,
+                entry.data.clone(),
+            );
+        }
+        self.write(batch, sync, out);
+        spans
+    }
+
+    /// Adds a record to a batch: header, body, padding up to the next record.
+    fn record(
+        &self,
+        batch: &mut Batch,
+        kind: Kind,
+        entry_type: u8,
+        (term, index, commit): (u64, u64, u64),
+        body: Bytes,
+    ) {
+        let header = RecordHeader {
+            len: body.len() as u32,
+            kind,
+            entry_type,
+            segment: self.segment,
+            term: Term(term),
+            index: Index(index),
+            commit: Index(commit),
+            durable: self.durable,
+            body_crc: crc32c::crc32c(&body),
+        };
+        let padding = header.record_len() - RECORD_HEADER_LEN - body.len() as u64;
+        let mut head = BytesMut::from(&header.encode()[..]);
+        batch.len += header.record_len();
+        if body.is_empty() {
+            head.resize(head.len() + padding as usize, 0);
+            batch.parts.push(head.freeze());
+        } else {
+            batch.parts.push(head.freeze());
+            batch.parts.push(body);
+            batch
+                .parts
+                .push(Bytes::from_static(&[0; ALIGNMENT as usize]).slice(..padding as usize));
+        }
+    }
+
+    fn write(&mut self, batch: Batch, sync: bool, out: &mut Vec<DiskEffect>) {
+        let offset = self.end;
+        self.end += batch.len;
+        self.last_seq += 1;
+        if sync {
+            self.in_flight.push_back((self.last_seq, self.end));
+        }
+        let (seq, segment, parts) = (self.last_seq, self.segment, batch.parts);
+        out.push(DiskEffect::Write {
+            seq,
+            segment,
+            offset,
+            parts,
+            sync,
+        });
+    }
+
+    /// All writes up to `seq` are durable.
+    pub fn written(&mut self, seq: u64) {
+        while let Some(&(first, end)) = self.in_flight.front() {
+            if first > seq {
+                break;
+            }
+            self.durable = end;
+            self.in_flight.pop_front();
+        }
+    }
+
+    /// Whether nothing can be written before a segment is begun.
+    pub fn sealed(&self) -> bool {
+        self.sealed
+    }
+
+    /// Number of the last write.
+    pub fn last_seq(&self) -> u64 {
+        self.last_seq
+    }
+
+    /// Whether every write that asked for it was answered.
+    pub fn all_durable(&self) -> bool {
+        self.in_flight.is_empty()
+    }
+
+    /// Segments so far.
+    pub fn segment(&self) -> SegmentId {
+        self.segment
+    }
+}

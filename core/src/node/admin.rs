@@ -1,0 +1,156 @@
+//! What operators ask of a node.
+
+use std::collections::BTreeMap;
+
+use super::Node;
+use super::catalog::{Command, SourceDefinition};
+use super::config::{REQUEST_MS_MAX, REQUESTS_MAX};
+use super::ingest::State;
+use super::port::{AdminEffect, AdminInput, Effect};
+use super::status::{DiskStatus, SourceStatus, Status};
+use crate::types::{Coordinate, Tick};
+
+/// Requests that wait for their entry: by number, the shell's token and when to give up.
+#[derive(Debug, Default)]
+pub(super) struct Requests {
+    last: u64,
+    waiting: BTreeMap<u64, (u64, Tick)>,
+}
+
+impl Node {
+    pub(super) fn admin_input(&mut self, input: AdminInput) {
+        match input {
+            AdminInput::Status { token } => {
+                let status = Box::new(self.status());
+                self.out
+                    .push_back(Effect::Admin(AdminEffect::Status { token, status }));
+            }
+            AdminInput::SetSource { token, definition } => self.set_source(token, definition),
+        }
+    }
+
+    fn set_source(&mut self, token: u64, definition: Option<SourceDefinition>) {
+        if self.requests.waiting.len() >= REQUESTS_MAX {
+            return self.refuse_request(token, "too many requests are waiting; try again later");
+        }
+        self.requests.last += 1;
+        // Numbers of an earlier life of this node do not come again: the term is part of them.
+        let number = (self.term() << 32) | self.requests.last;
+        let by = self.config.id.0;
+        if self.propose_command(&Command::SetSource {
+            by,
+            number,
+            definition,
+        }) {
+            let deadline = self.now.after_ms(REQUEST_MS_MAX);
+            self.requests.waiting.insert(number, (token, deadline));
+        } else {
+            self.refuse_request(
+                token,
+                "no leader is known to this node; try again, or ask another node",
+            );
+        }
+    }
+
+    fn refuse_request(&mut self, token: u64, text: &str) {
+        let text = text.to_owned();
+        self.out
+            .push_back(Effect::Admin(AdminEffect::Refused { token, text }));
+    }
+
+    pub(super) fn request_done(&mut self, by: u64, number: u64) {
+        if by != self.config.id.0 {
+            return;
+        }
+        if let Some((token, _)) = self.requests.waiting.remove(&number) {
+            self.out
+                .push_back(Effect::Admin(AdminEffect::Done { token }));
+        }
+    }
+
+    pub(super) fn expire_requests(&mut self) {
+        let now = self.now;
+        let late = self
+            .requests
+            .waiting
+            .extract_if(.., |_, (_, deadline)| *deadline < now);
+        let late: Vec<u64> = late.map(|(_, (token, _))| token).collect();
+        for token in late {
+            self.refuse_request(
+                token,
+                "a majority did not confirm it in time; it may still take effect: look at the status",
+            );
+        }
+    }
+
+    fn status(&self) -> Status {
+        let raft = &self.raft.raft;
+        let role = match raft.state {
+            raft::StateRole::Leader => "leader",
+            raft::StateRole::Follower => "follower",
+            raft::StateRole::Candidate | raft::StateRole::PreCandidate => "candidate",
+        };
+        Status {
+            node: self.config.id.0,
+            role: role.to_owned(),
+            leader: (raft.leader_id != 0).then_some(raft.leader_id),
+            term: raft.term,
+            commit: raft.raft_log.committed,
+            applied: self.applied.index.0,
+            last: raft.raft_log.last_index(),
+            serving: self.currency.serves(),
+            not_serving_because: self.currency.refusal().map(str::to_owned),
+            executed: self.applied.executed.clone(),
+            purged: self.applied.purged.clone(),
+            binlog: Coordinate {
+                file: self
+                    .applied
+                    .file
+                    .as_ref()
+                    .map(|f| f.name.clone())
+                    .unwrap_or_default(),
+                position: self.applied.position,
+            },
+            source: self.source_status(),
+            replicas: self.replica_status(),
+            disk: self.disk_status(),
+        }
+    }
+
+    fn source_status(&self) -> SourceStatus {
+        let catalog = &self.applied.catalog;
+        let source = catalog.source.as_ref();
+        let state = match (&self.ingest.state, source) {
+            (_, None) => "none",
+            (_, Some(_)) if !self.is_leader() => "followed by the leader",
+            (State::None | State::Connecting | State::Agreeing { .. }, Some(_)) => "connecting",
+            (State::Waiting(_), Some(_)) => "failed",
+            (State::Streaming, Some(_)) => "streaming",
+        };
+        SourceStatus {
+            state: state.to_owned(),
+            host: source.map(|s| s.host.clone()),
+            port: source.map(|s| s.port),
+            user: source.map(|s| s.user.clone()),
+            version: catalog.identity.as_ref().map(|i| i.version.clone()),
+            error: self.ingest.error.clone().filter(|_| self.is_leader()),
+            semi_sync: self.ingest.semi_sync,
+        }
+    }
+
+    fn disk_status(&self) -> DiskStatus {
+        let (state, error) = match (&self.disk.damaged, self.disk.full) {
+            (Some(text), _) => ("damaged", Some(text.clone())),
+            (None, true) => (
+                "full",
+                Some("no space: make room, writing goes on by itself".to_owned()),
+            ),
+            (None, false) => ("ok", None),
+        };
+        DiskStatus {
+            state: state.to_owned(),
+            error,
+            segment: self.writer.segment().0,
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! The state that the committed entries make, the same on every node: executed set, coordinates,
+//! catalog. A pure fold over the log, live and at recovery.
+
+use serde::{Deserialize, Serialize};
+
+use super::catalog::{Catalog, Command};
+use super::index::{BinlogFile, ChunkRow, Content, IndexOp};
+use super::meta::{Change, Meta};
+use crate::chunk::Part;
+use crate::gtid::{GtidSet, Uuid};
+use crate::types::{Epoch, Index};
+
+/// Bytes of log between two checkpoints of the index.
+pub const CHECKPOINT_BYTES: u64 = 16 << 20;
+
+/// State after entry `index`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Applied {
+    /// The last entry counted.
+    pub index: Index,
+    /// All GTIDs the store has or had, `purged` included.
+    pub executed: GtidSet,
+    /// GTIDs the store has no more, or never had.
+    pub purged: GtidSet,
+    /// The highest epoch of a chunk.
+    pub epoch: Epoch,
+    /// The transaction whose last part is still to come.
+    pub open: Option<Open>,
+    /// The binlog file at the end of the stream.
+    pub file: Option<BinlogFile>,
+    /// The source that file came from.
+    pub file_source: Option<Uuid>,
+    /// Position in that file at the end of the stream.
+    pub position: u64,
+    /// The catalog.
+    pub catalog: Catalog,
+    /// Bytes of entries since the last checkpoint.
+    pub since_checkpoint: u64,
+}
+
+/// A transaction of which some parts were applied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Open {
+    /// The connection that brought it.
+    pub epoch: Epoch,
+    /// The entry with its first part.
+    pub first: Index,
+    /// Its GTID.
+    pub gtids: GtidSet,
+    /// Where its next part begins in the source's file.
+    pub position: u64,
+}
+
+impl Applied {
+    /// Counts one committed entry, and returns what it changes in the index.
+    pub fn apply(&mut self, meta: &mut Meta) -> Vec<IndexOp> {
+        assert_eq!(
+            meta.row.index,
+            self.index.next(),
+            "entries are applied in order"
+        );
+        self.index = meta.row.index;
+        self.since_checkpoint += u64::from(meta.row.span.len);
+        let mut ops = Vec::with_capacity(2);
+        if let Change::Command(command) = &meta.change {
+            self.command(command);
+        }
+        if let Content::Chunk(chunk) = &mut meta.row.content {
+            chunk.void = !self.accepts(chunk);
+            if !chunk.void {
+                self.chunk(meta.row.index, chunk);
+                if let Change::File {
+                    name,
+                    format_len,
+                    header_len,
+                } = &meta.change
+                {
+                    let file = BinlogFile {
+                        ordinal: chunk.file_ordinal,
+                        name: name.clone(),
+                        first: meta.row.index,
+                        span: meta.row.span,
+                        events_from: chunk.events_from,
+                        format_len: *format_len,
+                        header_len: *header_len,
+                    };
+                    self.file = Some(file.clone());
+                    self.file_source = self.catalog.identity.as_ref().map(|i| i.server_uuid);
+                    ops.push(IndexOp::File(file));
+                }
+            }
+        }
+        ops.push(IndexOp::Row(meta.row.clone()));
+        ops
+    }
+
+    /// The last entry up to which every transaction is complete or abandoned for good.
+    pub fn visible(&self) -> Index {
+        match &self.open {
+            Some(open) => Index(open.first.0 - 1),
+            None => self.index,
+        }
+    }
+
+    /// Whether a checkpoint is due; the answer is yes once.
+    pub fn take_checkpoint_due(&mut self) -> bool {
+        let due = self.since_checkpoint >= CHECKPOINT_BYTES;
+        if due {
+            self.since_checkpoint = 0;
+        }
+        due
+    }
+
+    /// A chunk counts unless it comes from a connection that was given up, repeats a GTID, belongs to
+    /// another file than the stream is in, or continues nothing.
+    fn accepts(&self, chunk: &ChunkRow) -> bool {
+        let ordinal = self.file.as_ref().map_or(0, |file| file.ordinal);
+        let in_file = chunk.file_ordinal == ordinal + u64::from(chunk.begins_file);
+        let continues = match (chunk.part, &self.open) {
+            (Part::Whole | Part::First, _) => true,
+            (Part::Middle | Part::Last, None) => false,
+            (Part::Middle | Part::Last, Some(open)) => {
+                open.epoch == chunk.epoch
+                    && open.gtids == chunk.gtids
+                    && open.position == chunk.start_position
+            }
+        };
+        self.catalog.begun
+            && chunk.epoch >= self.epoch
+            && in_file
+            && continues
+            && !self.executed.intersects(&chunk.gtids)
+    }
+
+    fn chunk(&mut self, index: Index, chunk: &ChunkRow) {
+        self.epoch = chunk.epoch;
+        self.position = chunk.end_position;
+        match chunk.part {
+            Part::Whole | Part::Last => {
+                self.open = None;
+                self.executed.union(&chunk.gtids);
+            }
+            Part::First => {
+                self.open = Some(Open {
+                    epoch: chunk.epoch,
+                    first: index,
+                    gtids: chunk.gtids.clone(),
+                    position: chunk.end_position,
+                });
+            }
+            Part::Middle => {
+                let open = self.open.as_mut().expect("a middle part was accepted");
+                open.position = chunk.end_position;
+            }
+        }
+    }
+
+    fn command(&mut self, command: &Command) {
+        match command {
+            Command::SetSource { definition, .. } => self.catalog.source = definition.clone(),
+            Command::Begin { purged } => {
+                if !self.catalog.begun {
+                    self.catalog.begun = true;
+                    self.purged = purged.clone();
+                    self.executed = purged.clone();
+                }
+            }
+            Command::Identify(identity) => self.catalog.identity = Some(identity.clone()),
+        }
+    }
+}

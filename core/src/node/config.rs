@@ -1,0 +1,63 @@
+//! What a node is told at its start, and the bounds it keeps.
+
+use crate::gtid::Uuid;
+use crate::types::NodeId;
+
+/// Settings of one node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// This node.
+    pub id: NodeId,
+    /// All nodes that vote, this one included.
+    pub voters: Vec<NodeId>,
+    /// The cluster's UUID, which is also the server UUID that replicas see.
+    pub cluster: Uuid,
+    /// The server id that replicas see.
+    pub server_id: u32,
+    /// Feeds the election time-outs.
+    pub seed: u64,
+    /// Length of a new segment file, in bytes.
+    pub segment_bytes: u64,
+}
+
+/// Length of a segment file, unless configured.
+pub const SEGMENT_BYTES_DEFAULT: u64 = 256 << 20;
+
+/// A leader says that it is alive so often.
+pub const HEARTBEAT_TICKS: usize = 10;
+
+/// Shortest silence of the leader after which a follower stands for election. The longest is just
+/// below twice that.
+pub const ELECTION_TICKS: usize = 50;
+
+/// Append messages on their way to one follower at most.
+pub const INFLIGHT_MESSAGES_MAX: usize = 16;
+
+/// Metas handed out as committed at once, in bytes of their entries without payload.
+pub const COMMITTED_BYTES_MAX: u64 = 1 << 20;
+
+/// Without a word from a leader for so long, a node sends its replicas away.
+pub const CONTACT_LOST_MS: u64 = 2_000;
+
+/// Being behind the leader for longer than this, a node sends its replicas away.
+pub const LAG_MS_MAX: u64 = 10_000;
+
+/// First and longest pause before the source is tried again.
+pub const RETRY_MS_MIN: u64 = 100;
+/// Longest pause before the source is tried again.
+pub const RETRY_MS_MAX: u64 = 5_000;
+
+/// An operator's request that was not carried out by then is answered with an error.
+pub const REQUEST_MS_MAX: u64 = 10_000;
+
+/// Operator's requests waiting at once.
+pub const REQUESTS_MAX: usize = 64;
+
+/// Bytes of events on their way to one replica's socket at most.
+pub const REPLICA_CREDIT_BYTES: u64 = 4 << 20;
+
+/// Rows of the index that one replica's cursor reads at once.
+pub const CURSOR_ROWS_MAX: usize = 256;
+
+/// The commit index is written to an idle log after so long.
+pub const COMMIT_NOTE_TICKS: u64 = 20;

@@ -1,0 +1,287 @@
+//! Following the source: only the leader does, and only after it has counted everything that was
+//! committed before. Chunks are proposed in order and reported back when they are committed.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use raft::eraftpb::{Entry, Message, MessageType};
+
+use super::Node;
+use super::catalog::{Command, Identity, SourceFacts, Start};
+use super::config::{RETRY_MS_MAX, RETRY_MS_MIN};
+use super::index::Content;
+use super::meta::{Change, Meta};
+use super::port::{Effect, SourceEffect, SourceInput};
+use crate::types::{Epoch, Index, Tick};
+
+/// The leader's side of the connection to the source.
+#[derive(Debug, Default)]
+pub(super) struct Ingest {
+    pub(super) state: State,
+    /// The connection, of the last one there was.
+    epoch: Epoch,
+    /// Chunks not yet proposed, in order; bounded by the session's credit.
+    queue: VecDeque<(u64, Bytes)>,
+    /// Chunks proposed and not yet committed: index, number in the session.
+    proposed: VecDeque<(Index, u64)>,
+    /// Pause before the next try.
+    retry_ms: u64,
+    /// Why the last connection ended; kept until one streams.
+    pub(super) error: Option<String>,
+    /// Whether the source waits for our acknowledgement.
+    pub(super) semi_sync: bool,
+}
+
+/// Where the connection is.
+#[derive(Debug, Default)]
+pub(super) enum State {
+    /// Not the leader, or no source is named.
+    #[default]
+    None,
+    /// The last connection failed; tried again then.
+    Waiting(Tick),
+    /// The session logs in.
+    Connecting,
+    /// The catalog is being brought in line with the source's facts.
+    Agreeing {
+        /// What must be in the catalog first.
+        identity: Identity,
+    },
+    /// Binlog comes in.
+    Streaming,
+}
+
+impl Node {
+    pub(super) fn source_input(&mut self, input: SourceInput) {
+        match input {
+            SourceInput::Established { epoch, facts } if self.is_current(epoch) => {
+                self.established(facts);
+            }
+            SourceInput::Chunk { epoch, seq, body } if self.is_current(epoch) => {
+                self.ingest.queue.push_back((seq, body));
+            }
+            SourceInput::Failed { epoch, error } if self.is_current(epoch) => {
+                self.source_failed(error);
+            }
+            SourceInput::Established { .. }
+            | SourceInput::Chunk { .. }
+            | SourceInput::Failed { .. } => {}
+        }
+    }
+
+    fn is_current(&self, epoch: Epoch) -> bool {
+        let connected = match self.ingest.state {
+            State::None | State::Waiting(_) => false,
+            State::Connecting | State::Agreeing { .. } | State::Streaming => true,
+        };
+        connected && epoch == self.ingest.epoch
+    }
+
+    /// Brings the connection in line with the role of this node, and proposes what came in.
+    pub(super) fn follow_source(&mut self) {
+        let wanted = self.leads_with_all_applied() && self.disk.damaged.is_none();
+        match &self.ingest.state {
+            State::None if !wanted => return,
+            _ if !wanted => return self.let_go(State::None),
+            State::None => self.connect(),
+            State::Waiting(until) if *until <= self.now => self.connect(),
+            State::Agreeing { identity } => {
+                let agreed = self.applied.catalog.identity.as_ref() == Some(identity);
+                if agreed && self.applied.catalog.begun {
+                    self.dump();
+                }
+            }
+            State::Waiting(_) | State::Connecting | State::Streaming => {}
+        }
+        self.propose_chunks();
+    }
+
+    fn connect(&mut self) {
+        let Some(definition) = self.applied.catalog.source.clone() else {
+            self.ingest.state = State::None;
+            return;
+        };
+        let ingest = &mut self.ingest;
+        ingest.epoch = Epoch(ingest.epoch.max(self.applied.epoch).0 + 1);
+        ingest.state = State::Connecting;
+        ingest.retry_ms = ingest.retry_ms.max(RETRY_MS_MIN);
+        let epoch = ingest.epoch;
+        self.out
+            .push_back(Effect::Source(SourceEffect::Connect { epoch, definition }));
+    }
+
+    /// Ends the connection, if there is one. What it brought and is not proposed is dropped: the source
+    /// has it still.
+    fn let_go(&mut self, next: State) {
+        let epoch = self.ingest.epoch;
+        if self.is_current(epoch) {
+            self.out
+                .push_back(Effect::Source(SourceEffect::Disconnect { epoch }));
+        }
+        self.ingest.state = next;
+        self.ingest.queue.clear();
+        self.ingest.proposed.clear();
+        self.ingest.semi_sync = false;
+    }
+
+    fn source_failed(&mut self, error: String) {
+        self.ingest.error = Some(error);
+        let pause = self.ingest.retry_ms;
+        self.ingest.retry_ms = (pause * 2).min(RETRY_MS_MAX);
+        self.let_go(State::Waiting(self.now.after_ms(pause)));
+    }
+
+    fn established(&mut self, facts: SourceFacts) {
+        if let Err(text) = self.judge(&facts) {
+            return self.source_failed(text);
+        }
+        let identity = Identity {
+            version: facts.version,
+            binlog_checksum: facts.binlog_checksum,
+            server_uuid: facts.server_uuid,
+        };
+        self.ingest.semi_sync = facts.semi_sync;
+        if !self.applied.catalog.begun {
+            let purged = match &self.source_start() {
+                Start::Earliest => facts.purged,
+                Start::Now => facts.executed,
+                Start::After(set) => set.clone(),
+            };
+            self.propose_command(&Command::Begin { purged });
+        }
+        if self.applied.catalog.identity.as_ref() != Some(&identity) {
+            self.propose_command(&Command::Identify(identity.clone()));
+        }
+        self.ingest.state = State::Agreeing { identity };
+    }
+
+    fn source_start(&self) -> Start {
+        let source = self.applied.catalog.source.as_ref();
+        source.map_or(Start::Earliest, |source| source.start.clone())
+    }
+
+    /// Whether the store can go on from this source without a gap and without an errant transaction.
+    fn judge(&self, facts: &SourceFacts) -> Result<(), String> {
+        let start = self.source_start();
+        let have = match (&start, self.applied.catalog.begun) {
+            (_, true) => &self.applied.executed,
+            (Start::After(set), false) => set,
+            (Start::Earliest | Start::Now, false) => return Ok(()),
+        };
+        let missing = facts.purged.minus(have);
+        if !missing.is_empty() {
+            return Err(format!(
+                "the source purged transactions that the store needs: {missing}. Take a source that \
+                 has them, or begin a new store"
+            ));
+        }
+        let errant = have.minus(&facts.executed);
+        if !errant.is_empty() {
+            return Err(format!(
+                "the source lacks transactions that the store has: {errant}. Take the source that \
+                 they came from, or one that has replicated them"
+            ));
+        }
+        Ok(())
+    }
+
+    fn dump(&mut self) {
+        let applied = &self.applied;
+        let identity = applied.catalog.identity.as_ref().expect("agreed on");
+        // A file of another source is another file, also under the same name.
+        let known = applied
+            .file
+            .as_ref()
+            .filter(|_| self.ingest_file_is_of(identity));
+        let effect = SourceEffect::Dump {
+            epoch: self.ingest.epoch,
+            executed: applied.executed.clone(),
+            file: known.map(|file| file.name.clone()),
+            file_ordinal: applied.file.as_ref().map_or(0, |file| file.ordinal),
+        };
+        self.out.push_back(Effect::Source(effect));
+        self.ingest.state = State::Streaming;
+        self.ingest.error = None;
+        self.ingest.retry_ms = RETRY_MS_MIN;
+    }
+
+    fn ingest_file_is_of(&self, identity: &Identity) -> bool {
+        self.applied.file_source == Some(identity.server_uuid)
+    }
+
+    fn propose_chunks(&mut self) {
+        while let Some((seq, body)) = self.ingest.queue.front() {
+            let (seq, body) = (*seq, body.clone());
+            let Some(index) = self.propose(body) else {
+                break;
+            };
+            self.ingest.queue.pop_front();
+            self.ingest.proposed.push_back((index, seq));
+        }
+    }
+
+    /// Proposes an entry on the leader. None: not now (a transfer of the leadership is under way).
+    fn propose(&mut self, body: Bytes) -> Option<Index> {
+        assert!(self.is_leader(), "only the leader proposes binlog");
+        self.raft.raft.step(proposal(self.config.id.0, body)).ok()?;
+        Some(Index(self.raft.raft.raft_log.last_index()))
+    }
+
+    /// Proposes a command, on any node; false when it is not taken now.
+    pub(super) fn propose_command(&mut self, command: &Command) -> bool {
+        let message = proposal(self.config.id.0, command.encode().into());
+        self.raft.raft.step(message).is_ok()
+    }
+
+    /// Counts a committed entry towards the connection, and answers operators.
+    pub(super) fn entry_applied(&mut self, meta: &Meta) {
+        if let Change::Command(command) = &meta.change {
+            self.command_applied(command);
+        }
+        let Some(&(index, seq)) = self.ingest.proposed.front() else {
+            return;
+        };
+        if index != meta.row.index {
+            return;
+        }
+        self.ingest.proposed.pop_front();
+        match &meta.row.content {
+            Content::Chunk(chunk) if chunk.epoch == self.ingest.epoch && !chunk.void => {
+                let epoch = self.ingest.epoch;
+                self.out
+                    .push_back(Effect::Source(SourceEffect::Committed { epoch, seq }));
+            }
+            Content::Chunk(_) | Content::Command | Content::Empty => {
+                self.source_failed("what it sent did not fit the log; asking again".to_owned());
+            }
+        }
+    }
+
+    fn command_applied(&mut self, command: &Command) {
+        match command {
+            Command::SetSource { by, number, .. } => {
+                self.request_done(*by, *number);
+                self.ingest.error = None;
+                self.ingest.retry_ms = RETRY_MS_MIN;
+                self.let_go(State::None);
+            }
+            Command::Begin { .. } | Command::Identify(_) => {}
+        }
+    }
+}
+
+fn proposal(from: u64, data: Bytes) -> Message {
+    let mut message = Message {
+        msg_type: MessageType::MsgPropose,
+        from,
+        ..Message::default()
+    };
+    message.set_entries(
+        vec![Entry {
+            data,
+            ..Entry::default()
+        }]
+        .into(),
+    );
+    message
+}

@@ -1,0 +1,129 @@
+//! What a node keeps in memory of an entry: everything but its payload.
+
+use raft::eraftpb::{Entry, EntryType};
+
+use super::catalog::Command;
+use super::index::{ChunkRow, Content, Row};
+use crate::chunk::{self, Chunk};
+use crate::event::{self, Header};
+use crate::gtid::GtidSet;
+use crate::types::{Index, Span, Term};
+
+/// An entry without its payload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Meta {
+    /// What the index will say of it.
+    pub row: Row,
+    /// What it changes when it is applied, besides the executed set.
+    pub change: Change,
+}
+
+/// What an entry changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Nothing more.
+    None,
+    /// The catalog.
+    Command(Box<Command>),
+    /// It begins a binlog file.
+    File {
+        /// The file's name.
+        name: String,
+        /// Length of the format description event.
+        format_len: u32,
+        /// Length of format description and PREVIOUS_GTIDS.
+        header_len: u32,
+    },
+}
+
+impl Meta {
+    /// Whether this program understands an entry. The error says what to do if not.
+    pub fn check(entry: &Entry) -> Result<(), String> {
+        let what = match entry.entry_type {
+            EntryType::EntryConfChange | EntryType::EntryConfChangeV2 => {
+                Some("a change of the configuration".to_owned())
+            }
+            EntryType::EntryNormal => read_body(&entry.data).err(),
+        };
+        match what {
+            None => Ok(()),
+            Some(what) => Err(format!(
+                "entry {} of the log is {what}: use a later kingbus",
+                entry.index
+            )),
+        }
+    }
+
+    /// Reads an entry. The error is that of [`check`](Self::check).
+    pub fn of(entry: &Entry, span: Span) -> Result<Meta, String> {
+        Meta::check(entry)?;
+        let (content, change) = read_body(&entry.data)?;
+        let (index, term) = (Index(entry.index), Term(entry.term));
+        Ok(Meta {
+            row: Row {
+                index,
+                term,
+                span,
+                content,
+            },
+            change,
+        })
+    }
+}
+
+fn read_body(body: &[u8]) -> Result<(Content, Change), String> {
+    if body.is_empty() {
+        return Ok((Content::Empty, Change::None));
+    }
+    if !chunk::is_chunk(body) {
+        let command = Command::decode(body).ok_or("neither a chunk nor a known command")?;
+        return Ok((Content::Command, Change::Command(Box::new(command))));
+    }
+    let chunk = Chunk::parse(body).map_err(|error| error.to_string())?;
+    let events = &body[chunk.events_from as usize..chunk.events_to as usize];
+    let change = match file_header(&chunk, events) {
+        Some((format_len, header_len)) => Change::File {
+            name: chunk.file.clone(),
+            format_len,
+            header_len,
+        },
+        None if chunk.begins_file => return Err("a chunk without the file header it names".into()),
+        None => Change::None,
+    };
+    Ok((Content::Chunk(chunk_row(&chunk)), change))
+}
+
+/// Lengths of the format description, and of it with PREVIOUS_GTIDS, at the head of a file's first chunk.
+fn file_header(chunk: &Chunk, events: &[u8]) -> Option<(u32, u32)> {
+    if !chunk.begins_file {
+        return None;
+    }
+    let format = Header::parse(events)?;
+    if format.kind != event::kind::FORMAT_DESCRIPTION {
+        return None;
+    }
+    let rest = events.get(format.len as usize..)?;
+    let previous = Header::parse(rest).filter(|h| h.kind == event::kind::PREVIOUS_GTIDS);
+    let previous_len = previous.map_or(0, |h| h.len);
+    (previous_len as usize <= rest.len()).then_some((format.len, format.len + previous_len))
+}
+
+fn chunk_row(chunk: &Chunk) -> ChunkRow {
+    let mut gtids = GtidSet::new();
+    for transaction in &chunk.transactions {
+        gtids.add(transaction.gtid);
+    }
+    ChunkRow {
+        part: chunk.part,
+        void: false,
+        begins_file: chunk.begins_file,
+        epoch: chunk.epoch,
+        file_ordinal: chunk.file_ordinal,
+        start_position: chunk.start_position,
+        end_position: chunk.end_position,
+        events_from: chunk.events_from,
+        events_to: chunk.events_to,
+        gtids,
+        commits: chunk.commits,
+    }
+}

@@ -1,0 +1,146 @@
+//! A node of the cluster, for one stream: Raft, the log's layout, ingest, the cursors of replicas.
+//!
+//! One thread drives it: [`Node::step`] with an input, then [`Node::poll`] until it has no more to say.
+//! It never blocks and never looks at a clock; payloads pass through it as [`bytes::Bytes`] on their way
+//! in, and as spans of the log on their way out.
+
+mod admin;
+mod announce;
+pub mod applied;
+pub mod catalog;
+pub mod config;
+mod cursor;
+mod fetch;
+pub mod index;
+mod ingest;
+pub mod meta;
+pub mod peer;
+pub mod port;
+mod raft_log;
+mod replicas;
+mod replication;
+mod serving;
+pub mod status;
+
+use std::collections::VecDeque;
+
+use raft::RawNode;
+
+use self::admin::Requests;
+use self::applied::Applied;
+pub use self::config::Config;
+use self::fetch::Reads;
+use self::ingest::Ingest;
+use self::port::{DiskInput, Effect, Input, PeerInput};
+use self::raft_log::RaftLog;
+use self::replicas::Replicas;
+use self::replication::Pending;
+use self::serving::Currency;
+use crate::log::{Recovered, Writer};
+use crate::types::Tick;
+
+/// The state machine of one node.
+pub struct Node {
+    config: Config,
+    now: Tick,
+    out: VecDeque<Effect>,
+    raft: RawNode<RaftLog>,
+    writer: Writer,
+    /// Writes that were not answered, with what may only be said when they are durable.
+    pending: VecDeque<Pending>,
+    /// The commit index that the log on disk knows.
+    commit_noted: u64,
+    applied: Applied,
+    ingest: Ingest,
+    replicas: Replicas,
+    reads: Reads,
+    requests: Requests,
+    currency: Currency,
+    disk: Disk,
+}
+
+/// What the node knows of its disk.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Disk {
+    full: bool,
+    damaged: Option<String>,
+}
+
+impl Node {
+    /// A node that goes on where the log on its disk ends.
+    pub fn new(config: Config, recovered: Recovered) -> Node {
+        let commit_noted = recovered.commit.0;
+        let applied = recovered.applied.clone();
+        let writer = Writer::new(config.cluster, config.segment_bytes, recovered.end);
+        let raft = replication::raft_node(&config, recovered);
+        let mut node = Node {
+            config,
+            now: Tick(0),
+            out: VecDeque::new(),
+            raft,
+            writer,
+            pending: VecDeque::new(),
+            commit_noted,
+            applied,
+            ingest: Ingest::default(),
+            replicas: Replicas::default(),
+            reads: Reads::default(),
+            requests: Requests::default(),
+            currency: Currency::default(),
+            disk: Disk::default(),
+        };
+        node.campaign_if_alone();
+        node.drive();
+        node
+    }
+
+    /// Takes one input.
+    pub fn step(&mut self, input: Input) {
+        match input {
+            Input::Tick => self.tick(),
+            Input::Peer(PeerInput::Message(envelope)) => self.peer_message(envelope),
+            Input::Peer(PeerInput::Unreachable(peer)) => self.raft.report_unreachable(peer.0),
+            Input::Source(input) => self.source_input(input),
+            Input::Replica(input) => self.replica_input(input),
+            Input::Disk(input) => self.disk_input(input),
+            Input::Admin(input) => self.admin_input(input),
+        }
+        self.drive();
+    }
+
+    /// The next thing to do; None until the next input.
+    pub fn poll(&mut self) -> Option<Effect> {
+        self.out.pop_front()
+    }
+
+    fn tick(&mut self) {
+        self.now = Tick(self.now.0 + 1);
+        if self.disk.damaged.is_none() {
+            self.raft.tick();
+        }
+        self.note_commit_when_idle();
+        self.expire_requests();
+        self.replicas_tick();
+    }
+
+    fn disk_input(&mut self, input: DiskInput) {
+        match input {
+            DiskInput::Written { seq } => self.written(seq),
+            DiskInput::Full(full) => self.disk.full = full,
+            DiskInput::Damaged { text } => self.disk.damaged = Some(text),
+            DiskInput::Rows { token, rows } => self.rows_read(token, rows),
+            DiskInput::Checkpoint { token, checkpoint } => self.checkpoint_read(token, checkpoint),
+            DiskInput::File { token, file } => self.file_read(token, file),
+            DiskInput::Body { token, body } => self.body_read(token, body),
+        }
+    }
+
+    /// Does all that can be done after an input.
+    fn drive(&mut self) {
+        self.replicate();
+        self.follow_source();
+        self.replicate();
+        self.judge_serving();
+        self.advance_replicas();
+    }
+}

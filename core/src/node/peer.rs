@@ -1,0 +1,195 @@
+//! Messages between nodes, and their form on the wire.
+//!
+//! ```text
+//! version u8 (1) | from u64 | to u64 | leader's commit u64 | message length u32 | Raft message without
+//! payload (protobuf) | entries u32 | per entry: payload length u32 | payloads, one after the other
+//! ```
+//!
+//! The shell adds length and checksum around it. Payloads are kept apart from the protobuf part so
+//! that the buffer of the append is the buffer of the socket.
+
+use bytes::{Buf, Bytes};
+use protobuf::Message as _;
+use raft::eraftpb::{Entry, Message};
+
+use crate::reader::Reader;
+use crate::types::{Index, NodeId, SegmentId, Span};
+
+/// A Raft message with what kingbus adds to it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Envelope {
+    /// The sender.
+    pub from: NodeId,
+    /// The receiver.
+    pub to: NodeId,
+    /// From a leader: its commit index. Followers measure by it how far they are behind.
+    pub leader_commit: Index,
+    /// The message. An entry whose `context` is a span (see [`entry_span`]) has its payload there.
+    pub message: Message,
+}
+
+/// What goes on the wire, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// Everything before the payloads.
+    pub head: Bytes,
+    /// The payloads.
+    pub bodies: Vec<Body>,
+}
+
+/// A payload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// Here it is.
+    Bytes(Bytes),
+    /// To be read from this node's log.
+    Span(Span),
+}
+
+impl Frame {
+    /// Length of the whole frame, in bytes.
+    pub fn len(&self) -> usize {
+        let bodies = self.bodies.iter().map(|body| match body {
+            Body::Bytes(bytes) => bytes.len(),
+            Body::Span(span) => span.len as usize,
+        });
+        self.head.len() + bodies.sum::<usize>()
+    }
+
+    /// Never true: a frame has a head.
+    pub fn is_empty(&self) -> bool {
+        self.head.is_empty()
+    }
+}
+
+/// Why a frame was not understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PeerError {
+    /// Of a version this program does not know.
+    Version(u8),
+    /// Shorter or longer than it says.
+    Length,
+    /// Not a Raft message.
+    Message,
+}
+
+impl std::fmt::Display for PeerError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            PeerError::Version(v) => write!(f, "peer frame of version {v}; this program knows 1"),
+            PeerError::Length => f.write_str("peer frame with wrong lengths"),
+            PeerError::Message => f.write_str("peer frame without a Raft message in it"),
+        }
+    }
+}
+
+const VERSION: u8 = 1;
+const SPAN_LEN: usize = 20;
+
+/// Marks an entry as one whose payload lies in the log.
+pub fn set_entry_span(entry: &mut Entry, span: Span) {
+    let mut context = Vec::with_capacity(SPAN_LEN);
+    context.extend_from_slice(&span.segment.0.to_le_bytes());
+    context.extend_from_slice(&span.offset.to_le_bytes());
+    context.extend_from_slice(&span.len.to_le_bytes());
+    entry.context = context.into();
+}
+
+/// Where the payload of an entry without one lies.
+pub fn entry_span(entry: &Entry) -> Option<Span> {
+    let mut reader = Reader::new(&entry.context);
+    let span = Span {
+        segment: SegmentId(reader.u64()?),
+        offset: reader.u64()?,
+        len: reader.u32()?,
+    };
+    reader.is_empty().then_some(span)
+}
+
+impl Envelope {
+    /// Takes the message apart for the wire; no payload is copied.
+    pub fn into_frame(self) -> Frame {
+        let mut message = self.message;
+        let bodies: Vec<Body> = message.entries.iter_mut().map(take_body).collect();
+        let raft = message
+            .write_to_bytes()
+            .expect("a Raft message is always encodable");
+        let mut head = Vec::with_capacity(33 + raft.len() + 4 * bodies.len());
+        head.push(VERSION);
+        head.extend_from_slice(&self.from.0.to_le_bytes());
+        head.extend_from_slice(&self.to.0.to_le_bytes());
+        head.extend_from_slice(&self.leader_commit.0.to_le_bytes());
+        head.extend_from_slice(&(raft.len() as u32).to_le_bytes());
+        head.extend_from_slice(&raft);
+        head.extend_from_slice(&(bodies.len() as u32).to_le_bytes());
+        for body in &bodies {
+            let len = match body {
+                Body::Bytes(bytes) => bytes.len() as u32,
+                Body::Span(span) => span.len,
+            };
+            head.extend_from_slice(&len.to_le_bytes());
+        }
+        Frame {
+            head: head.into(),
+            bodies,
+        }
+    }
+
+    /// Reads a frame; the payloads stay slices of it.
+    pub fn from_frame(mut frame: Bytes) -> Result<Envelope, PeerError> {
+        let (head_len, lens, mut envelope) = parse_head(&frame)?;
+        frame.advance(head_len);
+        if lens.len() != envelope.message.entries.len() {
+            return Err(PeerError::Length);
+        }
+        for (entry, len) in envelope.message.entries.iter_mut().zip(lens) {
+            if frame.len() < len {
+                return Err(PeerError::Length);
+            }
+            entry.data = frame.split_to(len);
+            entry.context = Bytes::new();
+        }
+        if frame.is_empty() {
+            Ok(envelope)
+        } else {
+            Err(PeerError::Length)
+        }
+    }
+}
+
+fn take_body(entry: &mut Entry) -> Body {
+    let span = entry_span(entry);
+    entry.context = Bytes::new();
+    match span {
+        Some(span) => Body::Span(span),
+        None => Body::Bytes(std::mem::take(&mut entry.data)),
+    }
+}
+
+fn parse_head(frame: &[u8]) -> Result<(usize, Vec<usize>, Envelope), PeerError> {
+    let mut reader = Reader::new(frame);
+    let version = reader.u8().ok_or(PeerError::Length)?;
+    if version != VERSION {
+        return Err(PeerError::Version(version));
+    }
+    let mut word = || reader.u64().ok_or(PeerError::Length);
+    let (from, to, leader_commit) = (NodeId(word()?), NodeId(word()?), Index(word()?));
+    let len = reader.u32().ok_or(PeerError::Length)?;
+    let raft = reader.bytes(len as usize).ok_or(PeerError::Length)?;
+    let message = Message::parse_from_bytes(raft).map_err(|_| PeerError::Message)?;
+    let count = reader.u32().ok_or(PeerError::Length)? as usize;
+    if count > reader.len() / 4 {
+        return Err(PeerError::Length);
+    }
+    let lens = (0..count)
+        .filter_map(|_| reader.u32())
+        .map(|len| len as usize)
+        .collect();
+    let envelope = Envelope {
+        from,
+        to,
+        leader_commit,
+        message,
+    };
+    Ok((frame.len() - reader.len(), lens, envelope))
+}

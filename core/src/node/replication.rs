@@ -1,0 +1,302 @@
+//! Raft's `Ready` turned into effects: messages, writes, applied entries.
+
+use std::collections::BTreeMap;
+
+use raft::eraftpb::{ConfState, Entry, HardState as RaftHardState, Message, MessageType};
+use raft::{RawNode, StateRole};
+
+use super::Node;
+use super::config::{
+    COMMIT_NOTE_TICKS, COMMITTED_BYTES_MAX, Config, ELECTION_TICKS, HEARTBEAT_TICKS,
+    INFLIGHT_MESSAGES_MAX,
+};
+use super::index::{Checkpoint, IndexOp};
+use super::meta::Meta;
+use super::peer::Envelope;
+use super::port::{DiskEffect, Effect};
+use super::raft_log::{MESSAGE_BYTES_MAX, RaftLog};
+use crate::log::{HardState, Recovered, record_len};
+use crate::types::{Index, NodeId};
+
+/// A write that was not answered.
+pub(super) struct Pending {
+    /// Number of the `Ready` it came from.
+    ready: u64,
+    /// Number of the write; of one before it when this `Ready` wrote nothing.
+    seq: u64,
+    /// What may be said when it is durable.
+    messages: Vec<Message>,
+}
+
+/// Raft over what was recovered.
+pub(super) fn raft_node(config: &Config, recovered: Recovered) -> RawNode<RaftLog> {
+    let settings = raft::Config {
+        id: config.id.0,
+        election_tick: ELECTION_TICKS,
+        heartbeat_tick: HEARTBEAT_TICKS,
+        applied: recovered.applied.index.0,
+        max_size_per_msg: MESSAGE_BYTES_MAX,
+        max_inflight_msgs: INFLIGHT_MESSAGES_MAX,
+        check_quorum: true,
+        pre_vote: true,
+        // Uncommitted payload is bounded by the credit of the source's session; Raft sees spans.
+        max_uncommitted_size: u64::MAX,
+        max_committed_size_per_ready: COMMITTED_BYTES_MAX,
+        ..raft::Config::default()
+    };
+    let mut hard = RaftHardState::default();
+    (hard.term, hard.vote, hard.commit) =
+        (recovered.hard.term, recovered.hard.vote, recovered.commit.0);
+    let mut voters = ConfState::default();
+    voters.voters = config.voters.iter().map(|id| id.0).collect();
+    let log = RaftLog::new(
+        hard,
+        voters,
+        recovered.terms,
+        recovered.applied.index,
+        recovered.metas,
+    );
+    let logger = slog::Logger::root(slog::Discard, slog::o!());
+    RawNode::new(&settings, log, &logger).expect("the settings are valid")
+}
+
+/// Spreads election time-outs over `ELECTION_TICKS..2 * ELECTION_TICKS`, the same in every process.
+fn election_timeout(seed: u64, id: u64, term: u64) -> usize {
+    let mut x =
+        seed ^ id.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ term.wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    ELECTION_TICKS + ((x ^ (x >> 31)) % ELECTION_TICKS as u64) as usize
+}
+
+impl Node {
+    pub(super) fn is_leader(&self) -> bool {
+        self.raft.raft.state == StateRole::Leader
+    }
+
+    /// Whether this node leads and has counted everything that earlier leaders committed.
+    pub(super) fn leads_with_all_applied(&self) -> bool {
+        self.is_leader() && self.raft.raft.apply_to_current_term()
+    }
+
+    pub(super) fn term(&self) -> u64 {
+        self.raft.raft.term
+    }
+
+    pub(super) fn log(&self) -> &RaftLog {
+        self.raft.store()
+    }
+
+    pub(super) fn campaign_if_alone(&mut self) {
+        self.fix_election_timeout();
+        if self.config.voters == [self.config.id] {
+            self.raft
+                .campaign()
+                .expect("a node alone may always stand for election");
+        }
+    }
+
+    /// Raft drew a time-out at random; ours depends on nothing but seed, node and term.
+    fn fix_election_timeout(&mut self) {
+        let timeout = election_timeout(self.config.seed, self.config.id.0, self.term());
+        self.raft.raft.set_randomized_election_timeout(timeout);
+    }
+
+    pub(super) fn peer_message(&mut self, envelope: Envelope) {
+        if envelope.to != self.config.id || self.disk.damaged.is_some() {
+            return;
+        }
+        let unknown = envelope
+            .message
+            .entries
+            .iter()
+            .find_map(|e| Meta::check(e).err());
+        if let Some(text) = unknown {
+            // Nothing of it is stored; a later version of this program can go on.
+            self.disk.damaged = Some(text);
+            return;
+        }
+        let kind = envelope.message.msg_type;
+        let leads = matches!(kind, MessageType::MsgAppend | MessageType::MsgHeartbeat);
+        let term = envelope.message.term;
+        // A message that Raft does not want (of an unknown peer, of an old term) changes nothing.
+        let _ = self.raft.step(envelope.message);
+        if leads && term == self.term() {
+            self.heard_from_leader(envelope.leader_commit);
+        }
+    }
+
+    /// Carries out what Raft has ready, as far as the disk takes it.
+    pub(super) fn replicate(&mut self) {
+        while self.disk.damaged.is_none() {
+            self.fix_election_timeout();
+            self.fetch_wanted();
+            if !self.raft.has_ready() || !self.make_room() {
+                break;
+            }
+            self.ready();
+        }
+    }
+
+    /// Makes sure that what Raft wants written fits into the segment.
+    fn make_room(&mut self) -> bool {
+        let unstable = self.raft.raft.raft_log.unstable_entries();
+        let len = unstable
+            .iter()
+            .map(|entry| record_len(entry.data.len()))
+            .sum();
+        let mut effects = Vec::new();
+        let room = self.writer.make_room(len, &mut effects);
+        if room && self.writer.sealed() {
+            let hard = self.hard_state();
+            let checkpoint = self.checkpoint((0, 0));
+            let (commit, first) = (self.applied.index, self.log().last().next());
+            self.writer
+                .begin_segment(hard, commit, first, len, checkpoint, &mut effects);
+        }
+        self.out.extend(effects.into_iter().map(Effect::Disk));
+        room
+    }
+
+    fn ready(&mut self) {
+        let mut ready = self.raft.ready();
+        self.send(ready.take_messages());
+        let hard = ready.hs().filter(|_| ready.must_sync());
+        let hard = hard.map(|hs| HardState {
+            term: hs.term,
+            vote: hs.vote,
+        });
+        let entries = ready.take_entries();
+        if hard.is_some() || !entries.is_empty() {
+            self.write(hard, &entries);
+        }
+        let messages = ready.take_persisted_messages();
+        let (number, seq) = (ready.number(), self.writer.last_seq());
+        self.pending.push_back(Pending {
+            ready: number,
+            seq,
+            messages,
+        });
+        let committed = ready.take_committed_entries();
+        self.raft.advance_append_async(ready);
+        if let Some(last) = committed.last() {
+            self.apply_to(Index(last.index));
+            self.raft.advance_apply_to(last.index);
+        }
+        if self.writer.all_durable() {
+            self.settle(seq);
+        }
+    }
+
+    fn write(&mut self, hard: Option<HardState>, entries: &[Entry]) {
+        let commit = self.applied.index;
+        let mut effects = Vec::new();
+        let spans = self
+            .writer
+            .append(hard, entries, commit, true, &mut effects);
+        self.commit_noted = commit.0;
+        for (entry, span) in entries.iter().zip(spans) {
+            let meta = Meta::of(entry, span).expect("an entry is checked before Raft sees it");
+            self.raft.mut_store().append(meta);
+        }
+        self.out.extend(effects.into_iter().map(Effect::Disk));
+    }
+
+    /// Sends messages, those to one peer in their order.
+    fn send(&mut self, messages: Vec<Message>) {
+        let commit = if self.is_leader() {
+            self.raft.raft.raft_log.committed
+        } else {
+            0
+        };
+        let mut by_peer: BTreeMap<u64, Vec<Message>> = BTreeMap::new();
+        for message in messages {
+            by_peer.entry(message.to).or_default().push(message);
+        }
+        for message in by_peer.into_values().flatten() {
+            self.out.push_back(Effect::Peer(Envelope {
+                from: self.config.id,
+                to: NodeId(message.to),
+                leader_commit: Index(commit),
+                message,
+            }));
+        }
+    }
+
+    /// All writes up to `seq` are durable.
+    pub(super) fn written(&mut self, seq: u64) {
+        self.writer.written(seq);
+        self.settle(seq);
+    }
+
+    /// Tells Raft and the peers what is durable.
+    fn settle(&mut self, seq: u64) {
+        while self
+            .pending
+            .front()
+            .is_some_and(|pending| pending.seq <= seq)
+        {
+            let pending = self.pending.pop_front().expect("there is a front");
+            self.raft.on_persist_ready(pending.ready);
+            self.send(pending.messages);
+        }
+    }
+
+    fn apply_to(&mut self, last: Index) {
+        while self.applied.index < last {
+            let index = self.applied.index.next();
+            let meta = self
+                .raft
+                .mut_store()
+                .meta_mut(index)
+                .expect("not yet applied: in memory");
+            let mut ops = self.applied.apply(meta);
+            let meta = meta.clone();
+            if self.applied.take_checkpoint_due() {
+                let place = (meta.row.span.segment.0, meta.row.span.offset);
+                ops.push(IndexOp::Checkpoint(Box::new(self.checkpoint(place))));
+            }
+            self.out.push_back(Effect::Disk(DiskEffect::Index(ops)));
+            self.entry_applied(&meta);
+        }
+        let applied = self.applied.index;
+        self.raft.mut_store().forget(applied);
+        self.caught_up_to(applied);
+    }
+
+    fn checkpoint(&self, (segment, offset): (u64, u64)) -> Checkpoint {
+        let hard = self.hard_state();
+        Checkpoint {
+            applied: self.applied.clone(),
+            segment: crate::types::SegmentId(segment),
+            offset,
+            hard: (hard.term, hard.vote),
+            terms: self.log().terms().to_vec(),
+        }
+    }
+
+    fn hard_state(&self) -> HardState {
+        let hard = self.raft.raft.hard_state();
+        HardState {
+            term: hard.term,
+            vote: hard.vote,
+        }
+    }
+
+    /// An idle log learns its commit index too, so that its last entries are told from a torn tail.
+    pub(super) fn note_commit_when_idle(&mut self) {
+        let idle = self.pending.is_empty() && self.disk.damaged.is_none();
+        let due = self.now.0.is_multiple_of(COMMIT_NOTE_TICKS);
+        if !idle || !due || self.commit_noted == self.applied.index.0 {
+            return;
+        }
+        let mut effects = Vec::new();
+        if self.writer.make_room(0, &mut effects) && !self.writer.sealed() {
+            self.commit_noted = self.applied.index.0;
+            let hard = Some(self.hard_state());
+            self.writer
+                .append(hard, &[], self.applied.index, false, &mut effects);
+        }
+        self.out.extend(effects.into_iter().map(Effect::Disk));
+    }
+}

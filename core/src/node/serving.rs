@@ -1,0 +1,103 @@
+//! Whether this node may serve replicas: only while it is current (a replica never leaves a source that
+//! is connected and stale).
+
+use super::Node;
+use super::config::{CONTACT_LOST_MS, LAG_MS_MAX};
+use super::port::{Effect, Serving};
+use crate::types::{Index, Tick};
+
+/// How current this node is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Currency {
+    /// When a leader was last heard of (or this node was one).
+    contact: Option<Tick>,
+    /// A moment at which this node had everything the leader had.
+    caught_up: Option<Tick>,
+    /// A moment, and the leader's commit index then, which this node has not reached yet.
+    behind: Option<(Tick, Index)>,
+    /// What the shell was told last.
+    told: Option<Serving>,
+}
+
+impl Currency {
+    /// The reason for not serving, if the shell was told one.
+    pub(super) fn refusal(&self) -> Option<&str> {
+        match &self.told {
+            Some(Serving::No { text }) => Some(text),
+            Some(Serving::Yes { .. }) | None => None,
+        }
+    }
+
+    /// Whether the shell was told to serve.
+    pub(super) fn serves(&self) -> bool {
+        matches!(self.told, Some(Serving::Yes { .. }))
+    }
+}
+
+impl Node {
+    pub(super) fn heard_from_leader(&mut self, commit: Index) {
+        self.currency.contact = Some(self.now);
+        if self.currency.behind.is_none() {
+            self.currency.behind = Some((self.now, commit));
+        }
+        self.caught_up_to(self.applied.index);
+    }
+
+    /// What was behind may now be caught up.
+    pub(super) fn caught_up_to(&mut self, applied: Index) {
+        if let Some((at, commit)) = self.currency.behind
+            && commit <= applied
+        {
+            self.currency.caught_up = Some(at);
+            self.currency.behind = None;
+        }
+    }
+
+    /// Tells the shell when the answer changes.
+    pub(super) fn judge_serving(&mut self) {
+        if self.leads_with_all_applied() {
+            self.currency.contact = Some(self.now);
+            self.currency.caught_up = Some(self.now);
+            self.currency.behind = None;
+        }
+        let serving = match self.refusal() {
+            Some(text) => Serving::No { text },
+            None => {
+                let identity = self
+                    .applied
+                    .catalog
+                    .identity
+                    .as_ref()
+                    .expect("asked for first");
+                Serving::Yes {
+                    version: identity.version.clone(),
+                    binlog_checksum: identity.binlog_checksum.clone(),
+                }
+            }
+        };
+        if self.currency.told.as_ref() != Some(&serving) {
+            self.currency.told = Some(serving.clone());
+            self.out.push_back(Effect::Serving(serving));
+        }
+    }
+
+    fn refusal(&self) -> Option<String> {
+        if let Some(text) = &self.disk.damaged {
+            return Some(format!("the disk of this node cannot be trusted: {text}"));
+        }
+        if self.applied.catalog.identity.is_none() || self.applied.file.is_none() {
+            return Some("the store has no binlog yet: name a source, or wait for it".to_owned());
+        }
+        if self.older_than(self.currency.contact, CONTACT_LOST_MS) {
+            return Some("this node has no contact to a leader".to_owned());
+        }
+        if self.older_than(self.currency.caught_up, LAG_MS_MAX) {
+            return Some("this node is behind the leader".to_owned());
+        }
+        None
+    }
+
+    fn older_than(&self, moment: Option<Tick>, ms: u64) -> bool {
+        moment.is_none_or(|moment| moment.after_ms(ms) < self.now)
+    }
+}
