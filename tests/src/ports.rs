@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::net::TcpListener;
 use std::sync::{LazyLock, Mutex};
 
+use crate::scratch::cache;
+
 /// Ports below the range from which the kernel takes its own for outgoing connections.
 const FIRST: u16 = 20_000;
 /// Ports that one process takes at a time.
@@ -48,7 +50,7 @@ pub fn free() -> u16 {
 }
 
 fn take_block() -> (File, u16) {
-    let folder = std::env::temp_dir().join("kingbus-ports");
+    let folder = cache().join("ports");
     fs::create_dir_all(&folder).expect("a folder for port locks");
     for block in 0..BLOCKS {
         let first = FIRST + block * BLOCK;

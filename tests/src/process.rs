@@ -19,12 +19,13 @@ pub struct Process {
 
 impl Process {
     /// Starts it; its output is appended to `log`.
-    pub fn start(name: &str, mut command: Command, log: &Path) -> Process {
+    pub fn start(name: &str, command: Command, log: &Path) -> Process {
         let file = OpenOptions::new()
             .create(true)
             .append(true)
             .open(log)
             .unwrap_or_else(|e| panic!("cannot write {}: {e}", log.display()));
+        let mut command = ends_with_us(&command);
         let child = command
             .stdin(Stdio::null())
             .stdout(file.try_clone().expect("a second handle of the log"))
@@ -110,6 +111,26 @@ impl Drop for Process {
             eprintln!("{}", tail(&self.log, 25));
         }
     }
+}
+
+/// The same command, killed by the kernel when this process ends without dropping it.
+fn ends_with_us(command: &Command) -> Command {
+    let setpriv = Path::new("/usr/bin/setpriv");
+    let mut wrapped = if setpriv.exists() {
+        let mut wrapped = Command::new(setpriv);
+        wrapped.arg("--pdeathsig=KILL").arg(command.get_program());
+        wrapped
+    } else {
+        Command::new(command.get_program())
+    };
+    wrapped.args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => wrapped.env(name, value),
+            None => wrapped.env_remove(name),
+        };
+    }
+    wrapped
 }
 
 /// The last lines of a text file; nothing when it cannot be read.

@@ -155,7 +155,9 @@ fn a_300_mb_transaction_survives_a_cut_in_its_middle_in_bounded_memory() {
     stage
         .source
         .run(&[rows, "INSERT INTO huge.h VALUES (-2, 'after')"]);
-    assert!(proxy.was_closed(), "the connection was not cut");
+    wait::until("the connection is cut", seconds(60), || {
+        proxy.was_closed().then_some(())
+    });
     wait::until("all of it is on the replica", seconds(120), || {
         (stage.replica.row::<u64>("SELECT COUNT(*) FROM huge.h")? == 302).then_some(())
     });
