@@ -6,7 +6,7 @@
 
 use mysql_common::auth::plugins::caching_sha2_password::scramble_sha256;
 use mysql_common::auth::plugins::mysql_native_password::scramble_native;
-use rsa::pkcs8::DecodePublicKey;
+use rsa::pkcs8::{DecodePublicKey, EncodePublicKey, LineEnding};
 use rsa::rand_core::{CryptoRng, Error as RandomError, RngCore, impls};
 use rsa::{Oaep, RsaPrivateKey, RsaPublicKey};
 use sha1::Sha1;
@@ -29,6 +29,8 @@ const MORE_DATA: u8 = 1;
 const SWITCH: u8 = 0xfe;
 /// Longest public key that is looked at; a 4096-bit key has about 800 bytes.
 const PEM_BYTES_MAX: usize = 8 * 1024;
+/// Length of a key made here, MySQL's own.
+const KEY_BITS: usize = 2048;
 
 /// A way to show that one knows the password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,6 +134,18 @@ pub fn encrypt_password(
             rsa::Error::MessageTooLong => AuthError::PasswordTooLong,
             _ => AuthError::PublicKey,
         })
+}
+
+/// Server: a key for the full exchange, as MySQL makes one at its first start. Takes part of a
+/// second. The seed must be secret, and not used for anything else.
+pub fn make_key(seed: [u8; 32]) -> RsaPrivateKey {
+    RsaPrivateKey::new(&mut Seeded::new(seed), KEY_BITS).expect("2048 bits are enough for a key")
+}
+
+/// Server: the public part of the key, PEM.
+pub fn public_key_pem(key: &RsaPrivateKey) -> String {
+    let pem = key.to_public_key().to_public_key_pem(LineEnding::LF);
+    pem.expect("a public key is always encodable")
 }
 
 /// Server: a nonce as clients expect it (no NUL, 7 bits), from random bytes.
@@ -284,16 +298,12 @@ impl CryptoRng for Seeded {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rsa::pkcs8::{EncodePublicKey, LineEnding};
 
     const NONCE: Nonce = *b"NR3HP:qIYa_9=db?Sd{`";
 
     fn key() -> (RsaPrivateKey, String) {
-        let key = RsaPrivateKey::new(&mut Seeded::new([5; 32]), 2048).unwrap();
-        let pem = key
-            .to_public_key()
-            .to_public_key_pem(LineEnding::LF)
-            .unwrap();
+        let key = make_key([5; 32]);
+        let pem = public_key_pem(&key);
         (key, pem)
     }
 

@@ -125,6 +125,9 @@ impl<'a> Parser<'a> {
             }
         };
         self.assign()?;
+        if name.eq_ignore_ascii_case("password") {
+            return None;
+        }
         if name.eq_ignore_ascii_case("autocommit") {
             return self.switch().map(Assignment::Autocommit);
         }
@@ -197,9 +200,7 @@ impl<'a> Parser<'a> {
             let start = self.token()?.start;
             let value = self.expression()?;
             let end = self.tokens[self.at - 1].end;
-            let alias = if self.word("as") {
-                Some(self.name()?.to_owned())
-            } else if self.peek().is_some_and(is_alias) {
+            let alias = if self.word("as") || self.peek().is_some_and(is_alias) {
                 Some(self.name()?.to_owned())
             } else {
                 None

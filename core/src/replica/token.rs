@@ -157,12 +157,12 @@ impl<'a> Lexer<'a> {
                 rest.len() - rest.trim_start().len()
             } else if rest.starts_with('#') || is_dash_comment(rest) {
                 rest.find('\n').map_or(rest.len(), |end| end + 1)
-            } else if rest.starts_with("/*!") {
+            } else if let Some(inside) = rest.strip_prefix("/*!") {
                 self.executable_comment = true;
-                let version = rest[3..].find(|c: char| !c.is_ascii_digit());
-                3 + version.unwrap_or(rest.len() - 3)
-            } else if rest.starts_with("/*") {
-                rest[2..].find("*/").map_or(rest.len(), |end| end + 4)
+                let version = inside.find(|c: char| !c.is_ascii_digit());
+                3 + version.unwrap_or(inside.len())
+            } else if let Some(inside) = rest.strip_prefix("/*") {
+                inside.find("*/").map_or(rest.len(), |end| end + 4)
             } else if rest.starts_with("*/") && self.executable_comment {
                 self.executable_comment = false;
                 2

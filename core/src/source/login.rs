@@ -45,6 +45,11 @@ pub(super) enum Next {
 }
 
 impl Login {
+    /// Whether a server spoke.
+    pub(super) fn is_greeted(&self) -> bool {
+        self.challenge.is_some()
+    }
+
     /// Takes a payload of the server.
     pub(super) fn payload(&mut self, settings: &Settings, bytes: &[u8]) -> Result<Next, String> {
         if bytes.first() == Some(&ERR) {

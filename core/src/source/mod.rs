@@ -5,6 +5,8 @@
 //! a replica of MySQL 9.7 says, leaving out what has no effect, without query attributes and with
 //! plain EOF packets, which every version since 5.6 understands.
 
+use std::fmt;
+
 use bytes::Bytes;
 
 use crate::auth::Password;
@@ -25,7 +27,7 @@ pub use chunks::UNCOMMITTED_BYTES_MAX;
 pub use session::Session;
 
 /// What a connection is made with.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Settings {
     /// Account on the source, with REPLICATION SLAVE.
     pub user: String,
@@ -46,6 +48,15 @@ pub struct Settings {
     pub semi_sync: bool,
     /// Random bytes for this connection only, for the encryption of the password.
     pub random: [u8; 32],
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("user", &self.user)
+            .field("server_id", &self.server_id)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What happened.

@@ -99,10 +99,15 @@ impl Session {
                 file_ordinal,
             } => self.dump(&executed, file, file_ordinal),
             Input::Committed { seq } => self.committed(seq),
-            Input::ConnectionLost(text) => Err(format!(
-                "the connection to the source is lost {}: {text}",
-                self.during()
-            )),
+            Input::ConnectionLost(text) => Err(match &self.phase {
+                Phase::Login(login) if !login.is_greeted() => {
+                    format!("no connection to the source: {text}")
+                }
+                _ => format!(
+                    "the connection to the source is lost {}: {text}",
+                    self.during()
+                ),
+            }),
         };
         if let Err(text) = done {
             self.phase = Phase::Over;
