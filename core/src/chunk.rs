@@ -106,16 +106,25 @@ impl ChunkBuilder {
 
     /// Appends bytes of events.
     pub fn push(&mut self, bytes: &[u8]) {
-        assert!(self.events_len() + bytes.len() <= CHUNK_BYTES_MAX, "a chunk stays within 1 MiB");
+        assert!(
+            self.events_len() + bytes.len() <= CHUNK_BYTES_MAX,
+            "a chunk stays within 1 MiB"
+        );
         self.body.extend_from_slice(bytes);
     }
 
     /// Adds a transaction to the table; in ascending order.
     pub fn transaction(&mut self, transaction: Transaction) {
         let end = transaction.offset as usize + transaction.len as usize;
-        assert!(end <= self.events_len(), "a transaction lies inside the events");
+        assert!(
+            end <= self.events_len(),
+            "a transaction lies inside the events"
+        );
         if let Some(last) = self.transactions.last() {
-            assert!(last.offset + last.len <= transaction.offset, "transactions ascend");
+            assert!(
+                last.offset + last.len <= transaction.offset,
+                "transactions ascend"
+            );
         }
         self.transactions.push(transaction);
     }
@@ -133,15 +142,24 @@ impl ChunkBuilder {
     /// The finished body. `end_position` is one past the last byte in the source's file.
     pub fn finish(mut self, part: Part, end_position: u64) -> Bytes {
         let events_len = self.events_len() as u32;
-        assert!(part == Part::Whole || self.transactions.len() == 1, "a part is of one transaction");
+        assert!(
+            part == Part::Whole || self.transactions.len() == 1,
+            "a part is of one transaction"
+        );
         let commits = self.transactions.iter().map(|t| t.commit_timestamp);
-        let (first, last) = (commits.clone().min().unwrap_or(0), commits.max().unwrap_or(0));
+        let (first, last) = (
+            commits.clone().min().unwrap_or(0),
+            commits.max().unwrap_or(0),
+        );
         self.put_tail();
         let mut head = &mut self.body[..HEAD_LEN];
         head.put_u8(KIND);
         head.put_u8(VERSION);
         head.put_u8(part as u8);
-        head.put_u8(if self.begins_file { BEGINS_FILE } else { 0 } | if self.checksum { CHECKSUM } else { 0 });
+        head.put_u8(
+            if self.begins_file { BEGINS_FILE } else { 0 }
+                | if self.checksum { CHECKSUM } else { 0 },
+        );
         head.put_u32_le(events_len);
         head.put_u64_le(self.epoch.0);
         head.put_u64_le(self.file_ordinal);
@@ -149,7 +167,10 @@ impl ChunkBuilder {
         head.put_u64_le(end_position);
         head.put_u64_le(first);
         head.put_u64_le(last);
-        assert!(self.body.len() <= BODY_BYTES_MAX, "a chunk's table stays small");
+        assert!(
+            self.body.len() <= BODY_BYTES_MAX,
+            "a chunk's table stays small"
+        );
         self.body.freeze()
     }
 
@@ -172,7 +193,7 @@ fn put_transaction(out: &mut BytesMut, t: &Transaction, last: Option<&Transactio
     match last {
         Some(l) if l.gtid.tsid == t.gtid.tsid => out.put_u8(0),
         _ => {
-            let tag = t.gtid.tsid.tag.as_bytes();
+            let tag = t.gtid.tsid.tag.as_str().as_bytes();
             out.put_u8(1);
             out.extend_from_slice(&t.gtid.tsid.uuid.0);
             out.put_u8(tag.len() as u8);
@@ -309,7 +330,9 @@ fn parse(body: &[u8]) -> Option<Chunk> {
     let commits = (reader.u64()?, reader.u64()?);
     reader.bytes(events_len as usize)?;
     let name_len = reader.u8()?;
-    let file = std::str::from_utf8(reader.bytes(name_len as usize)?).ok()?.to_owned();
+    let file = std::str::from_utf8(reader.bytes(name_len as usize)?)
+        .ok()?
+        .to_owned();
     let transactions = parse_table(&mut reader, events_len)?;
     let one_of_a_part = part == Part::Whole || transactions.len() == 1;
     (one_of_a_part && reader.is_empty()).then_some(Chunk {
@@ -341,8 +364,8 @@ fn parse_table(reader: &mut Reader<'_>, events_len: u32) -> Option<Vec<Transacti
             1 => {
                 let uuid = Uuid(reader.bytes(16)?.try_into().ok()?);
                 let tag_len = reader.u8()?;
-                let tag = std::str::from_utf8(reader.bytes(tag_len as usize)?).ok()?;
-                Tsid { uuid, tag: if tag.is_empty() { Tag::default() } else { tag.parse().ok()? } }
+                let tag = Tag::new(reader.bytes(tag_len as usize)?)?;
+                Tsid { uuid, tag }
             }
             _ => return None,
         };
@@ -354,7 +377,12 @@ fn parse_table(reader: &mut Reader<'_>, events_len: u32) -> Option<Vec<Transacti
         if gno == 0 || offset.checked_add(len)? > events_len {
             return None;
         }
-        table.push(Transaction { gtid: Gtid { tsid, gno }, offset, len, commit_timestamp });
+        table.push(Transaction {
+            gtid: Gtid { tsid, gno },
+            offset,
+            len,
+            commit_timestamp,
+        });
     }
     Some(table)
 }
@@ -366,12 +394,29 @@ mod tests {
     use super::*;
 
     fn gtid(uuid: u8, tag: &str, gno: u64) -> Gtid {
-        let tag = if tag.is_empty() { Tag::default() } else { tag.parse().unwrap() };
-        Gtid { tsid: Tsid { uuid: Uuid([uuid; 16]), tag }, gno }
+        let tag = if tag.is_empty() {
+            Tag::default()
+        } else {
+            tag.parse().unwrap()
+        };
+        Gtid {
+            tsid: Tsid {
+                uuid: Uuid([uuid; 16]),
+                tag,
+            },
+            gno,
+        }
     }
 
     fn rows() -> impl Strategy<Value = Vec<(u8, bool, u64, u32, u32, u64)>> {
-        let row = (0u8..3, any::<bool>(), 1..u64::MAX, 0u32..50, 0u32..200, any::<u64>());
+        let row = (
+            0u8..3,
+            any::<bool>(),
+            1..u64::MAX,
+            0u32..50,
+            0u32..200,
+            any::<u64>(),
+        );
         proptest::collection::vec(row, 0..40)
     }
 

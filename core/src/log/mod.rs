@@ -1,7 +1,7 @@
 //! The log on disk: records in segments, where they go, and how they are read back after a crash.
 
-mod recovery;
 mod record;
+mod recovery;
 mod scan;
 mod writer;
 

@@ -186,7 +186,9 @@ impl SegmentHeader {
         let mut word = || reader.u32().unwrap_or_default();
         let (version, _) = (word(), word());
         if version != SEGMENT_VERSION {
-            return Err(format!("segment version {version}; this program knows {SEGMENT_VERSION}"));
+            return Err(format!(
+                "segment version {version}; this program knows {SEGMENT_VERSION}"
+            ));
         }
         let crc = u32::from_le_bytes([bytes[60], bytes[61], bytes[62], bytes[63]]);
         if crc != crc32c::crc32c(&bytes[..60]) {
@@ -236,7 +238,11 @@ mod tests {
     #[test]
     fn segment_header_reads_back() {
         let (cluster, segment) = (Uuid([3; 16]), SegmentId(5));
-        let header = SegmentHeader { cluster, segment, first_index: Index(17) };
+        let header = SegmentHeader {
+            cluster,
+            segment,
+            first_index: Index(17),
+        };
         assert_eq!(SegmentHeader::parse(&header.encode()), Ok(header));
     }
 

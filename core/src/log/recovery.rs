@@ -53,7 +53,13 @@ impl Recovery {
         if let Some(checkpoint) = checkpoint {
             begin(&mut state, checkpoint);
         }
-        Recovery { cluster, from, rebuild, state, discard: Vec::new() }
+        Recovery {
+            cluster,
+            from,
+            rebuild,
+            state,
+            discard: Vec::new(),
+        }
     }
 
     /// Segments before this one need not be read.
@@ -79,14 +85,28 @@ impl Recovery {
         match scan(self.cluster, id, last, read, &mut each)? {
             Tail::Nothing => self.discard.push(id),
             Tail::Open(offset) if last => {
-                self.state.end = End { segment: id, offset, len, sealed: false };
+                self.state.end = End {
+                    segment: id,
+                    offset,
+                    len,
+                    sealed: false,
+                };
             }
             Tail::Open(offset) => {
                 let what = "the segment ends without a seal".to_owned();
-                return Err(Damage { segment: id, offset, what });
+                return Err(Damage {
+                    segment: id,
+                    offset,
+                    what,
+                });
             }
             Tail::Sealed(offset) => {
-                self.state.end = End { segment: id, offset, len, sealed: true };
+                self.state.end = End {
+                    segment: id,
+                    offset,
+                    len,
+                    sealed: true,
+                };
             }
         }
         Ok(())
@@ -95,10 +115,14 @@ impl Recovery {
     /// The state to begin with.
     pub fn finish(mut self) -> Recovered {
         // The number of a discarded segment is not used again.
-        if let Some(id) = self.discard.iter().max() {
-            if *id > self.state.end.segment {
-                self.state.end = End { segment: *id, offset: 0, len: 0, sealed: true };
-            }
+        let discarded = self.discard.iter().max().copied().unwrap_or_default();
+        if discarded > self.state.end.segment {
+            self.state.end = End {
+                segment: discarded,
+                offset: 0,
+                len: 0,
+                sealed: true,
+            };
         }
         self.state.discard = self.discard;
         self.state
@@ -109,8 +133,13 @@ fn begin(state: &mut Recovered, checkpoint: Checkpoint) {
     state.commit = checkpoint.applied.index;
     state.applied = checkpoint.applied;
     state.terms = checkpoint.terms;
-    state.terms.retain(|(first, _)| *first <= state.applied.index);
-    state.hard = HardState { term: checkpoint.hard.0, vote: checkpoint.hard.1 };
+    state
+        .terms
+        .retain(|(first, _)| *first <= state.applied.index);
+    state.hard = HardState {
+        term: checkpoint.hard.0,
+        vote: checkpoint.hard.1,
+    };
 }
 
 fn record(
@@ -124,7 +153,10 @@ fn record(
     match header.kind {
         Kind::HardState => {
             if (header.term.0, header.index.0) != (0, 0) && header.term.0 >= state.hard.term {
-                state.hard = HardState { term: header.term.0, vote: header.index.0 };
+                state.hard = HardState {
+                    term: header.term.0,
+                    vote: header.index.0,
+                };
             }
         }
         Kind::Checkpoint => {
@@ -154,22 +186,38 @@ fn entry(
     }
     // A later record of an index replaces what was there and all behind it, also where the record
     // itself is of an entry that the checkpoint has.
-    state.metas.truncate(header.index.0.saturating_sub(first.0) as usize);
-    state.terms.retain(|(begin, _)| *begin < header.index.max(first));
+    state
+        .metas
+        .truncate(header.index.0.saturating_sub(first.0) as usize);
+    state
+        .terms
+        .retain(|(begin, _)| *begin < header.index.max(first));
     if header.index < first {
         return Ok(());
     }
-    if state.terms.last().is_none_or(|(_, term)| *term < header.term) {
+    if state
+        .terms
+        .last()
+        .is_none_or(|(_, term)| *term < header.term)
+    {
         state.terms.push((header.index, header.term));
     }
-    let span = Span { segment: header.segment, offset, len: header.len };
+    let span = Span {
+        segment: header.segment,
+        offset,
+        len: header.len,
+    };
     let entry_type = match header.entry_type {
         0 => EntryType::EntryNormal,
         1 => EntryType::EntryConfChange,
         2 => EntryType::EntryConfChangeV2,
         other => return Err(format!("entry type {other} of a later kingbus")),
     };
-    let mut entry = Entry { entry_type, data: body, ..Entry::default() };
+    let mut entry = Entry {
+        entry_type,
+        data: body,
+        ..Entry::default()
+    };
     (entry.index, entry.term) = (header.index.0, header.term.0);
     state.metas.push_back(Meta::of(&entry, span)?);
     Ok(())
@@ -180,7 +228,10 @@ fn apply(state: &mut Recovered, commit: Index, index: &mut dyn FnMut(Vec<IndexOp
     let last = Index(state.applied.index.0 + state.metas.len() as u64);
     state.commit = state.commit.max(commit.min(last));
     while state.applied.index < state.commit {
-        let mut meta = state.metas.pop_front().expect("commit is at most the last index");
+        let mut meta = state
+            .metas
+            .pop_front()
+            .expect("commit is at most the last index");
         let mut ops = state.applied.apply(&mut meta);
         if state.applied.take_checkpoint_due() {
             ops.push(IndexOp::Checkpoint(Box::new(Checkpoint {

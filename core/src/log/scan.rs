@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 
-use super::record::{ALIGNMENT, Kind, RECORD_HEADER_LEN, RecordHeader, SEGMENT_HEADER_LEN, SegmentHeader};
+use super::record::{
+    ALIGNMENT, Kind, RECORD_HEADER_LEN, RecordHeader, SEGMENT_HEADER_LEN, SegmentHeader,
+};
 use crate::gtid::Uuid;
 use crate::types::SegmentId;
 
@@ -25,7 +27,11 @@ pub struct Damage {
 
 impl std::fmt::Display for Damage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "segment {} is damaged at offset {}: {}", self.segment, self.offset, self.what)
+        write!(
+            f,
+            "segment {} is damaged at offset {}: {}",
+            self.segment, self.offset, self.what
+        )
     }
 }
 
@@ -50,7 +56,8 @@ struct Window<'a, 'b> {
 impl Window<'_, '_> {
     /// The bytes at `offset`, fewer than `len` only at the end of the file.
     fn get(&mut self, offset: u64, len: usize) -> Result<Bytes, String> {
-        let inside = offset >= self.start && offset + len as u64 <= self.start + self.bytes.len() as u64;
+        let inside =
+            offset >= self.start && offset + len as u64 <= self.start + self.bytes.len() as u64;
         if !inside {
             self.bytes = (self.read)(offset, len.max(WINDOW_BYTES))?;
             self.start = offset;
@@ -70,9 +77,19 @@ pub fn scan(
     read: &mut Read<'_>,
     each: &mut dyn FnMut(&RecordHeader, u64, Bytes) -> Result<(), String>,
 ) -> Result<Tail, Damage> {
-    let damage = |offset, what: String| Damage { segment, offset, what };
-    let mut window = Window { read, start: 0, bytes: Bytes::new() };
-    let head = window.get(0, SEGMENT_HEADER_LEN as usize).map_err(|e| damage(0, e))?;
+    let damage = |offset, what: String| Damage {
+        segment,
+        offset,
+        what,
+    };
+    let mut window = Window {
+        read,
+        start: 0,
+        bytes: Bytes::new(),
+    };
+    let head = window
+        .get(0, SEGMENT_HEADER_LEN as usize)
+        .map_err(|e| damage(0, e))?;
     if let Some(what) = wrong_header(&head, cluster, segment) {
         return if last && !claimed_durable(&mut window, segment, 0)? {
             Ok(Tail::Nothing)
@@ -104,16 +121,21 @@ fn wrong_header(head: &[u8], cluster: Uuid, segment: SegmentId) -> Option<String
         Ok(header) if header.segment != segment => {
             Some(format!("its header says segment {}", header.segment))
         }
-        Ok(header) if header.cluster != cluster => {
-            Some(format!("it belongs to cluster {}, this node to {cluster}", header.cluster))
-        }
+        Ok(header) if header.cluster != cluster => Some(format!(
+            "it belongs to cluster {}, this node to {cluster}",
+            header.cluster
+        )),
         Ok(_) => None,
     }
 }
 
 type Record = Result<(RecordHeader, Bytes), &'static str>;
 
-fn record_at(window: &mut Window<'_, '_>, segment: SegmentId, offset: u64) -> Result<Record, String> {
+fn record_at(
+    window: &mut Window<'_, '_>,
+    segment: SegmentId,
+    offset: u64,
+) -> Result<Record, String> {
     let head = window.get(offset, RECORD_HEADER_LEN as usize)?;
     let Some(header) = RecordHeader::parse(&head) else {
         return Ok(Err("a record header with a wrong checksum"));
@@ -130,17 +152,24 @@ fn record_at(window: &mut Window<'_, '_>, segment: SegmentId, offset: u64) -> Re
 }
 
 /// Whether a later record says that the byte at `offset` was durable.
-fn claimed_durable(window: &mut Window<'_, '_>, segment: SegmentId, offset: u64) -> Result<bool, Damage> {
+fn claimed_durable(
+    window: &mut Window<'_, '_>,
+    segment: SegmentId,
+    offset: u64,
+) -> Result<bool, Damage> {
     let mut at = offset.next_multiple_of(ALIGNMENT);
     loop {
-        let block = window
-            .get(at, WINDOW_BYTES)
-            .map_err(|what| Damage { segment, offset: at, what })?;
+        let block = window.get(at, WINDOW_BYTES).map_err(|what| Damage {
+            segment,
+            offset: at,
+            what,
+        })?;
         let mut from = 0;
         while let Some(head) = block.get(from..from + RECORD_HEADER_LEN as usize) {
             // Empty space is passed over without a checksum.
             if head[4] != 0
-                && RecordHeader::parse(head).is_some_and(|h| h.segment == segment && h.durable > offset)
+                && RecordHeader::parse(head)
+                    .is_some_and(|h| h.segment == segment && h.durable > offset)
             {
                 return Ok(true);
             }

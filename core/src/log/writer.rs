@@ -44,7 +44,7 @@ pub struct Writer {
 }
 
 /// Where the log ended when the node was opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct End {
     /// The last segment; 0 when there is none.
     pub segment: SegmentId,
@@ -93,7 +93,10 @@ impl Writer {
     }
 
     fn seal(&mut self, out: &mut Vec<DiskEffect>) {
-        let mut batch = Batch { parts: Vec::new(), len: 0 };
+        let mut batch = Batch {
+            parts: Vec::new(),
+            len: 0,
+        };
         self.record(&mut batch, Kind::Seal, 0, (0, 0, 0), Bytes::new());
         self.sealed = true;
         self.write(batch, true, out);
@@ -113,7 +116,10 @@ impl Writer {
         if !self.sealed {
             return;
         }
-        assert!(self.in_flight.is_empty(), "a segment begins when all before it is durable");
+        assert!(
+            self.in_flight.is_empty(),
+            "a segment begins when all before it is durable"
+        );
         self.segment = SegmentId(self.segment.0 + 1);
         self.sealed = false;
         (self.end, self.durable) = (0, 0);
@@ -123,11 +129,33 @@ impl Writer {
         let body = Bytes::from(checkpoint.encode());
         let needed = SEGMENT_HEADER_LEN + record_len(body.len()) + entries_len + 3 * record_len(0);
         self.capacity = self.segment_bytes.max(needed);
-        out.push(DiskEffect::Create { segment: self.segment, len: self.capacity });
-        let header = SegmentHeader { cluster: self.cluster, segment: self.segment, first_index };
-        let mut batch = Batch { parts: vec![header.encode()], len: SEGMENT_HEADER_LEN };
-        self.record(&mut batch, Kind::HardState, 0, (hard.term, hard.vote, commit.0), Bytes::new());
-        self.record(&mut batch, Kind::Checkpoint, 0, (hard.term, 0, commit.0), body);
+        out.push(DiskEffect::Create {
+            segment: self.segment,
+            len: self.capacity,
+        });
+        let header = SegmentHeader {
+            cluster: self.cluster,
+            segment: self.segment,
+            first_index,
+        };
+        let mut batch = Batch {
+            parts: vec![header.encode()],
+            len: SEGMENT_HEADER_LEN,
+        };
+        self.record(
+            &mut batch,
+            Kind::HardState,
+            0,
+            (hard.term, hard.vote, commit.0),
+            Bytes::new(),
+        );
+        self.record(
+            &mut batch,
+            Kind::Checkpoint,
+            0,
+            (hard.term, 0, commit.0),
+            body,
+        );
         self.write(batch, true, out);
     }
 
@@ -141,7 +169,10 @@ impl Writer {
         out: &mut Vec<DiskEffect>,
     ) -> Vec<Span> {
         assert!(!self.sealed, "nothing follows a seal");
-        let mut batch = Batch { parts: Vec::new(), len: 0 };
+        let mut batch = Batch {
+            parts: Vec::new(),
+            len: 0,
+        };
         if let Some(hard) = hard {
             let fields = (hard.term, hard.vote, commit.0);
             self.record(&mut batch, Kind::HardState, 0, fields, Bytes::new());
@@ -150,10 +181,20 @@ impl Writer {
         for entry in entries {
             let offset = self.end + batch.len + RECORD_HEADER_LEN;
             let len = entry.data.len() as u32;
-            spans.push(Span { segment: self.segment, offset, len });
+            spans.push(Span {
+                segment: self.segment,
+                offset,
+                len,
+            });
             let fields = (entry.term, entry.index, commit.0);
             let entry_type = entry.entry_type as u8;
-            self.record(&mut batch, Kind::Entry, entry_type, fields, entry.data.clone());
+            self.record(
+                &mut batch,
+                Kind::Entry,
+                entry_type,
+                fields,
+                entry.data.clone(),
+            );
         }
         self.write(batch, sync, out);
         spans
@@ -188,7 +229,9 @@ impl Writer {
         } else {
             batch.parts.push(head.freeze());
             batch.parts.push(body);
-            batch.parts.push(Bytes::from_static(&[0; ALIGNMENT as usize]).slice(..padding as usize));
+            batch
+                .parts
+                .push(Bytes::from_static(&[0; ALIGNMENT as usize]).slice(..padding as usize));
         }
     }
 
@@ -200,7 +243,13 @@ impl Writer {
             self.in_flight.push_back((self.last_seq, self.end));
         }
         let (seq, segment, parts) = (self.last_seq, self.segment, batch.parts);
-        out.push(DiskEffect::Write { seq, segment, offset, parts, sync });
+        out.push(DiskEffect::Write {
+            seq,
+            segment,
+            offset,
+            parts,
+            sync,
+        });
     }
 
     /// All writes up to `seq` are durable.

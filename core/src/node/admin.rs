@@ -22,7 +22,8 @@ impl Node {
         match input {
             AdminInput::Status { token } => {
                 let status = Box::new(self.status());
-                self.out.push_back(Effect::Admin(AdminEffect::Status { token, status }));
+                self.out
+                    .push_back(Effect::Admin(AdminEffect::Status { token, status }));
             }
             AdminInput::SetSource { token, definition } => self.set_source(token, definition),
         }
@@ -36,7 +37,11 @@ impl Node {
         // Numbers of an earlier life of this node do not come again: the term is part of them.
         let number = (self.term() << 32) | self.requests.last;
         let by = self.config.id.0;
-        if self.propose_command(&Command::SetSource { by, number, definition }) {
+        if self.propose_command(&Command::SetSource {
+            by,
+            number,
+            definition,
+        }) {
             let deadline = self.now.after_ms(REQUEST_MS_MAX);
             self.requests.waiting.insert(number, (token, deadline));
         } else {
@@ -49,7 +54,8 @@ impl Node {
 
     fn refuse_request(&mut self, token: u64, text: &str) {
         let text = text.to_owned();
-        self.out.push_back(Effect::Admin(AdminEffect::Refused { token, text }));
+        self.out
+            .push_back(Effect::Admin(AdminEffect::Refused { token, text }));
     }
 
     pub(super) fn request_done(&mut self, by: u64, number: u64) {
@@ -57,13 +63,17 @@ impl Node {
             return;
         }
         if let Some((token, _)) = self.requests.waiting.remove(&number) {
-            self.out.push_back(Effect::Admin(AdminEffect::Done { token }));
+            self.out
+                .push_back(Effect::Admin(AdminEffect::Done { token }));
         }
     }
 
     pub(super) fn expire_requests(&mut self) {
         let now = self.now;
-        let late = self.requests.waiting.extract_if(.., |_, (_, deadline)| *deadline < now);
+        let late = self
+            .requests
+            .waiting
+            .extract_if(.., |_, (_, deadline)| *deadline < now);
         let late: Vec<u64> = late.map(|(_, (token, _))| token).collect();
         for token in late {
             self.refuse_request(
@@ -93,7 +103,12 @@ impl Node {
             executed: self.applied.executed.clone(),
             purged: self.applied.purged.clone(),
             binlog: Coordinate {
-                file: self.applied.file.as_ref().map(|f| f.name.clone()).unwrap_or_default(),
+                file: self
+                    .applied
+                    .file
+                    .as_ref()
+                    .map(|f| f.name.clone())
+                    .unwrap_or_default(),
                 position: self.applied.position,
             },
             source: self.source_status(),
@@ -126,7 +141,10 @@ impl Node {
     fn disk_status(&self) -> DiskStatus {
         let (state, error) = match (&self.disk.damaged, self.disk.full) {
             (Some(text), _) => ("damaged", Some(text.clone())),
-            (None, true) => ("full", Some("no space: make room, writing goes on by itself".to_owned())),
+            (None, true) => (
+                "full",
+                Some("no space: make room, writing goes on by itself".to_owned()),
+            ),
             (None, false) => ("ok", None),
         };
         DiskStatus {

@@ -54,7 +54,11 @@ pub struct Open {
 impl Applied {
     /// Counts one committed entry, and returns what it changes in the index.
     pub fn apply(&mut self, meta: &mut Meta) -> Vec<IndexOp> {
-        assert_eq!(meta.row.index, self.index.next(), "entries are applied in order");
+        assert_eq!(
+            meta.row.index,
+            self.index.next(),
+            "entries are applied in order"
+        );
         self.index = meta.row.index;
         self.since_checkpoint += u64::from(meta.row.span.len);
         let mut ops = Vec::with_capacity(2);
@@ -65,7 +69,12 @@ impl Applied {
             chunk.void = !self.accepts(chunk);
             if !chunk.void {
                 self.chunk(meta.row.index, chunk);
-                if let Change::File { name, format_len, header_len } = &meta.change {
+                if let Change::File {
+                    name,
+                    format_len,
+                    header_len,
+                } = &meta.change
+                {
                     let file = BinlogFile {
                         ordinal: chunk.file_ordinal,
                         name: name.clone(),

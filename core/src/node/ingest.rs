@@ -12,7 +12,6 @@ use super::config::{RETRY_MS_MAX, RETRY_MS_MIN};
 use super::index::Content;
 use super::meta::{Change, Meta};
 use super::port::{Effect, SourceEffect, SourceInput};
-use crate::gtid::GtidSet;
 use crate::types::{Epoch, Index, Tick};
 
 /// The leader's side of the connection to the source.
@@ -107,7 +106,8 @@ impl Node {
         ingest.state = State::Connecting;
         ingest.retry_ms = ingest.retry_ms.max(RETRY_MS_MIN);
         let epoch = ingest.epoch;
-        self.out.push_back(Effect::Source(SourceEffect::Connect { epoch, definition }));
+        self.out
+            .push_back(Effect::Source(SourceEffect::Connect { epoch, definition }));
     }
 
     /// Ends the connection, if there is one. What it brought and is not proposed is dropped: the source
@@ -115,7 +115,8 @@ impl Node {
     fn let_go(&mut self, next: State) {
         let epoch = self.ingest.epoch;
         if self.is_current(epoch) {
-            self.out.push_back(Effect::Source(SourceEffect::Disconnect { epoch }));
+            self.out
+                .push_back(Effect::Source(SourceEffect::Disconnect { epoch }));
         }
         self.ingest.state = next;
         self.ingest.queue.clear();
@@ -188,7 +189,10 @@ impl Node {
         let applied = &self.applied;
         let identity = applied.catalog.identity.as_ref().expect("agreed on");
         // A file of another source is another file, also under the same name.
-        let known = applied.file.as_ref().filter(|_| self.ingest_file_is_of(identity));
+        let known = applied
+            .file
+            .as_ref()
+            .filter(|_| self.ingest_file_is_of(identity));
         let effect = SourceEffect::Dump {
             epoch: self.ingest.epoch,
             executed: applied.executed.clone(),
@@ -208,7 +212,9 @@ impl Node {
     fn propose_chunks(&mut self) {
         while let Some((seq, body)) = self.ingest.queue.front() {
             let (seq, body) = (*seq, body.clone());
-            let Some(index) = self.propose(body) else { break };
+            let Some(index) = self.propose(body) else {
+                break;
+            };
             self.ingest.queue.pop_front();
             self.ingest.proposed.push_back((index, seq));
         }
@@ -232,7 +238,9 @@ impl Node {
         if let Change::Command(command) = &meta.change {
             self.command_applied(command);
         }
-        let Some(&(index, seq)) = self.ingest.proposed.front() else { return };
+        let Some(&(index, seq)) = self.ingest.proposed.front() else {
+            return;
+        };
         if index != meta.row.index {
             return;
         }
@@ -240,7 +248,8 @@ impl Node {
         match &meta.row.content {
             Content::Chunk(chunk) if chunk.epoch == self.ingest.epoch && !chunk.void => {
                 let epoch = self.ingest.epoch;
-                self.out.push_back(Effect::Source(SourceEffect::Committed { epoch, seq }));
+                self.out
+                    .push_back(Effect::Source(SourceEffect::Committed { epoch, seq }));
             }
             Content::Chunk(_) | Content::Command | Content::Empty => {
                 self.source_failed("what it sent did not fit the log; asking again".to_owned());
@@ -259,15 +268,20 @@ impl Node {
             Command::Begin { .. } | Command::Identify(_) => {}
         }
     }
-
-    /// GTIDs that only the purged set may name.
-    pub(super) fn purged(&self) -> &GtidSet {
-        &self.applied.purged
-    }
 }
 
 fn proposal(from: u64, data: Bytes) -> Message {
-    let mut message = Message { msg_type: MessageType::MsgPropose, from, ..Message::default() };
-    message.set_entries(vec![Entry { data, ..Entry::default() }].into());
+    let mut message = Message {
+        msg_type: MessageType::MsgPropose,
+        from,
+        ..Message::default()
+    };
+    message.set_entries(
+        vec![Entry {
+            data,
+            ..Entry::default()
+        }]
+        .into(),
+    );
     message
 }

@@ -47,9 +47,10 @@ impl Meta {
         };
         match what {
             None => Ok(()),
-            Some(what) => {
-                Err(format!("entry {} of the log is {what}: use a later kingbus", entry.index))
-            }
+            Some(what) => Err(format!(
+                "entry {} of the log is {what}: use a later kingbus",
+                entry.index
+            )),
         }
     }
 
@@ -58,7 +59,15 @@ impl Meta {
         Meta::check(entry)?;
         let (content, change) = read_body(&entry.data)?;
         let (index, term) = (Index(entry.index), Term(entry.term));
-        Ok(Meta { row: Row { index, term, span, content }, change })
+        Ok(Meta {
+            row: Row {
+                index,
+                term,
+                span,
+                content,
+            },
+            change,
+        })
     }
 }
 
@@ -73,9 +82,11 @@ fn read_body(body: &[u8]) -> Result<(Content, Change), String> {
     let chunk = Chunk::parse(body).map_err(|error| error.to_string())?;
     let events = &body[chunk.events_from as usize..chunk.events_to as usize];
     let change = match file_header(&chunk, events) {
-        Some((format_len, header_len)) => {
-            Change::File { name: chunk.file.clone(), format_len, header_len }
-        }
+        Some((format_len, header_len)) => Change::File {
+            name: chunk.file.clone(),
+            format_len,
+            header_len,
+        },
         None if chunk.begins_file => return Err("a chunk without the file header it names".into()),
         None => Change::None,
     };

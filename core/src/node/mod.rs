@@ -5,6 +5,7 @@
 //! in, and as spans of the log on their way out.
 
 mod admin;
+mod announce;
 pub mod applied;
 pub mod catalog;
 pub mod config;
@@ -25,9 +26,9 @@ use std::collections::VecDeque;
 
 use raft::RawNode;
 
-pub use self::config::Config;
 use self::admin::Requests;
 use self::applied::Applied;
+pub use self::config::Config;
 use self::fetch::Reads;
 use self::ingest::Ingest;
 use self::port::{DiskInput, Effect, Input, PeerInput};

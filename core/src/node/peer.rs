@@ -111,7 +111,9 @@ impl Envelope {
     pub fn into_frame(self) -> Frame {
         let mut message = self.message;
         let bodies: Vec<Body> = message.entries.iter_mut().map(take_body).collect();
-        let raft = message.write_to_bytes().expect("a Raft message is always encodable");
+        let raft = message
+            .write_to_bytes()
+            .expect("a Raft message is always encodable");
         let mut head = Vec::with_capacity(33 + raft.len() + 4 * bodies.len());
         head.push(VERSION);
         head.extend_from_slice(&self.from.0.to_le_bytes());
@@ -127,7 +129,10 @@ impl Envelope {
             };
             head.extend_from_slice(&len.to_le_bytes());
         }
-        Frame { head: head.into(), bodies }
+        Frame {
+            head: head.into(),
+            bodies,
+        }
     }
 
     /// Reads a frame; the payloads stay slices of it.
@@ -144,7 +149,11 @@ impl Envelope {
             entry.data = frame.split_to(len);
             entry.context = Bytes::new();
         }
-        if frame.is_empty() { Ok(envelope) } else { Err(PeerError::Length) }
+        if frame.is_empty() {
+            Ok(envelope)
+        } else {
+            Err(PeerError::Length)
+        }
     }
 }
 
@@ -172,7 +181,15 @@ fn parse_head(frame: &[u8]) -> Result<(usize, Vec<usize>, Envelope), PeerError> 
     if count > reader.len() / 4 {
         return Err(PeerError::Length);
     }
-    let lens = (0..count).filter_map(|_| reader.u32()).map(|len| len as usize).collect();
-    let envelope = Envelope { from, to, leader_commit, message };
+    let lens = (0..count)
+        .filter_map(|_| reader.u32())
+        .map(|len| len as usize)
+        .collect();
+    let envelope = Envelope {
+        from,
+        to,
+        leader_commit,
+        message,
+    };
     Ok((frame.len() - reader.len(), lens, envelope))
 }

@@ -32,6 +32,7 @@ pub enum Input {
 
 /// From another node.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant)] // nearly all are the large one
 pub enum PeerInput {
     /// A message; it may be lost, late, doubled or out of order, but not altered.
     Message(Envelope),

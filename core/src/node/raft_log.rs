@@ -84,12 +84,19 @@ impl RaftLog {
     /// Appends an entry, in place of what stood at its index and behind it.
     pub fn append(&mut self, meta: Meta) {
         let index = meta.row.index;
-        assert!(self.first <= index && index <= self.last().next(), "the log has no gap");
+        assert!(
+            self.first <= index && index <= self.last().next(),
+            "the log has no gap"
+        );
         self.metas.truncate((index.0 - self.first.0) as usize);
         while self.terms.last().is_some_and(|(first, _)| *first >= index) {
             self.terms.pop();
         }
-        if self.terms.last().is_none_or(|(_, term)| *term < meta.row.term) {
+        if self
+            .terms
+            .last()
+            .is_none_or(|(_, term)| *term < meta.row.term)
+        {
             self.terms.push((index, meta.row.term));
         }
         self.metas.push_back(meta);
@@ -116,11 +123,6 @@ impl RaftLog {
         }
     }
 
-    /// Metas in memory.
-    pub fn metas_len(&self) -> usize {
-        self.metas.len()
-    }
-
     /// What Raft wanted since the last call.
     pub fn take_wanted(&mut self) -> Vec<Wanted> {
         self.wanted.take()
@@ -131,9 +133,11 @@ impl RaftLog {
         self.fetched = rows;
     }
 
-    fn from_fetched(&self, low: u64, high: u64, max: Option<u64>) -> Option<Vec<Entry>> {
+    fn fetched_entries(&self, low: u64, high: u64, max: Option<u64>) -> Option<Vec<Entry>> {
         let at = self.fetched.iter().position(|row| row.index.0 == low)?;
-        let rows = self.fetched[at..].iter().take_while(|row| row.index.0 < high);
+        let rows = self.fetched[at..]
+            .iter()
+            .take_while(|row| row.index.0 < high);
         Some(limited(rows, max))
     }
 }
@@ -154,7 +158,11 @@ fn limited<'a>(rows: impl Iterator<Item = &'a Row>, max: Option<u64>) -> Vec<Ent
 }
 
 fn entry_of(row: &Row) -> Entry {
-    let mut entry = Entry { index: row.index.0, term: row.term.0, ..Entry::default() };
+    let mut entry = Entry {
+        index: row.index.0,
+        term: row.term.0,
+        ..Entry::default()
+    };
     match row.content {
         Content::Empty => {}
         Content::Command | Content::Chunk(_) => set_entry_span(&mut entry, row.span),
@@ -179,14 +187,21 @@ impl raft::Storage for RaftLog {
         if low >= self.first.0 {
             let from = (low - self.first.0) as usize;
             let to = (high - self.first.0) as usize;
-            return Ok(limited(self.metas.range(from..to).map(|meta| &meta.row), max));
+            return Ok(limited(
+                self.metas.range(from..to).map(|meta| &meta.row),
+                max,
+            ));
         }
-        if let Some(entries) = self.from_fetched(low, high, max) {
+        if let Some(entries) = self.fetched_entries(low, high, max) {
             return Ok(entries);
         }
         assert!(context.can_async(), "what is not applied stays in memory");
         let to = Index(high.min(low + FETCH_ROWS_MAX as u64));
-        self.wanted.borrow_mut().push(Wanted { from: Index(low), to, context });
+        self.wanted.borrow_mut().push(Wanted {
+            from: Index(low),
+            to,
+            context,
+        });
         Err(Error::Store(StorageError::LogTemporarilyUnavailable))
     }
 

@@ -49,15 +49,21 @@ pub(super) fn raft_node(config: &Config, recovered: Recovered) -> RawNode<RaftLo
         (recovered.hard.term, recovered.hard.vote, recovered.commit.0);
     let mut voters = ConfState::default();
     voters.voters = config.voters.iter().map(|id| id.0).collect();
-    let log =
-        RaftLog::new(hard, voters, recovered.terms, recovered.applied.index, recovered.metas);
+    let log = RaftLog::new(
+        hard,
+        voters,
+        recovered.terms,
+        recovered.applied.index,
+        recovered.metas,
+    );
     let logger = slog::Logger::root(slog::Discard, slog::o!());
     RawNode::new(&settings, log, &logger).expect("the settings are valid")
 }
 
 /// Spreads election time-outs over `ELECTION_TICKS..2 * ELECTION_TICKS`, the same in every process.
 fn election_timeout(seed: u64, id: u64, term: u64) -> usize {
-    let mut x = seed ^ id.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ term.wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mut x =
+        seed ^ id.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ term.wrapping_mul(0xbf58_476d_1ce4_e5b9);
     x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     ELECTION_TICKS + ((x ^ (x >> 31)) % ELECTION_TICKS as u64) as usize
@@ -84,7 +90,9 @@ impl Node {
     pub(super) fn campaign_if_alone(&mut self) {
         self.fix_election_timeout();
         if self.config.voters == [self.config.id] {
-            self.raft.campaign().expect("a node alone may always stand for election");
+            self.raft
+                .campaign()
+                .expect("a node alone may always stand for election");
         }
     }
 
@@ -98,7 +106,11 @@ impl Node {
         if envelope.to != self.config.id || self.disk.damaged.is_some() {
             return;
         }
-        let unknown = envelope.message.entries.iter().find_map(|e| Meta::check(e).err());
+        let unknown = envelope
+            .message
+            .entries
+            .iter()
+            .find_map(|e| Meta::check(e).err());
         if let Some(text) = unknown {
             // Nothing of it is stored; a later version of this program can go on.
             self.disk.damaged = Some(text);
@@ -129,14 +141,18 @@ impl Node {
     /// Makes sure that what Raft wants written fits into the segment.
     fn make_room(&mut self) -> bool {
         let unstable = self.raft.raft.raft_log.unstable_entries();
-        let len = unstable.iter().map(|entry| record_len(entry.data.len())).sum();
+        let len = unstable
+            .iter()
+            .map(|entry| record_len(entry.data.len()))
+            .sum();
         let mut effects = Vec::new();
         let room = self.writer.make_room(len, &mut effects);
         if room && self.writer.sealed() {
             let hard = self.hard_state();
             let checkpoint = self.checkpoint((0, 0));
             let (commit, first) = (self.applied.index, self.log().last().next());
-            self.writer.begin_segment(hard, commit, first, len, checkpoint, &mut effects);
+            self.writer
+                .begin_segment(hard, commit, first, len, checkpoint, &mut effects);
         }
         self.out.extend(effects.into_iter().map(Effect::Disk));
         room
@@ -146,14 +162,21 @@ impl Node {
         let mut ready = self.raft.ready();
         self.send(ready.take_messages());
         let hard = ready.hs().filter(|_| ready.must_sync());
-        let hard = hard.map(|hs| HardState { term: hs.term, vote: hs.vote });
+        let hard = hard.map(|hs| HardState {
+            term: hs.term,
+            vote: hs.vote,
+        });
         let entries = ready.take_entries();
         if hard.is_some() || !entries.is_empty() {
             self.write(hard, &entries);
         }
         let messages = ready.take_persisted_messages();
         let (number, seq) = (ready.number(), self.writer.last_seq());
-        self.pending.push_back(Pending { ready: number, seq, messages });
+        self.pending.push_back(Pending {
+            ready: number,
+            seq,
+            messages,
+        });
         let committed = ready.take_committed_entries();
         self.raft.advance_append_async(ready);
         if let Some(last) = committed.last() {
@@ -168,7 +191,9 @@ impl Node {
     fn write(&mut self, hard: Option<HardState>, entries: &[Entry]) {
         let commit = self.applied.index;
         let mut effects = Vec::new();
-        let spans = self.writer.append(hard, entries, commit, true, &mut effects);
+        let spans = self
+            .writer
+            .append(hard, entries, commit, true, &mut effects);
         self.commit_noted = commit.0;
         for (entry, span) in entries.iter().zip(spans) {
             let meta = Meta::of(entry, span).expect("an entry is checked before Raft sees it");
@@ -179,7 +204,11 @@ impl Node {
 
     /// Sends messages, those to one peer in their order.
     fn send(&mut self, messages: Vec<Message>) {
-        let commit = if self.is_leader() { self.raft.raft.raft_log.committed } else { 0 };
+        let commit = if self.is_leader() {
+            self.raft.raft.raft_log.committed
+        } else {
+            0
+        };
         let mut by_peer: BTreeMap<u64, Vec<Message>> = BTreeMap::new();
         for message in messages {
             by_peer.entry(message.to).or_default().push(message);
@@ -202,7 +231,11 @@ impl Node {
 
     /// Tells Raft and the peers what is durable.
     fn settle(&mut self, seq: u64) {
-        while self.pending.front().is_some_and(|pending| pending.seq <= seq) {
+        while self
+            .pending
+            .front()
+            .is_some_and(|pending| pending.seq <= seq)
+        {
             let pending = self.pending.pop_front().expect("there is a front");
             self.raft.on_persist_ready(pending.ready);
             self.send(pending.messages);
@@ -212,7 +245,11 @@ impl Node {
     fn apply_to(&mut self, last: Index) {
         while self.applied.index < last {
             let index = self.applied.index.next();
-            let meta = self.raft.mut_store().meta_mut(index).expect("not yet applied: in memory");
+            let meta = self
+                .raft
+                .mut_store()
+                .meta_mut(index)
+                .expect("not yet applied: in memory");
             let mut ops = self.applied.apply(meta);
             let meta = meta.clone();
             if self.applied.take_checkpoint_due() {
@@ -240,7 +277,10 @@ impl Node {
 
     fn hard_state(&self) -> HardState {
         let hard = self.raft.raft.hard_state();
-        HardState { term: hard.term, vote: hard.vote }
+        HardState {
+            term: hard.term,
+            vote: hard.vote,
+        }
     }
 
     /// An idle log learns its commit index too, so that its last entries are told from a torn tail.
@@ -254,7 +294,8 @@ impl Node {
         if self.writer.make_room(0, &mut effects) && !self.writer.sealed() {
             self.commit_noted = self.applied.index.0;
             let hard = Some(self.hard_state());
-            self.writer.append(hard, &[], self.applied.index, false, &mut effects);
+            self.writer
+                .append(hard, &[], self.applied.index, false, &mut effects);
         }
         self.out.extend(effects.into_iter().map(Effect::Disk));
     }

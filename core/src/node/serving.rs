@@ -45,11 +45,11 @@ impl Node {
 
     /// What was behind may now be caught up.
     pub(super) fn caught_up_to(&mut self, applied: Index) {
-        if let Some((at, commit)) = self.currency.behind {
-            if commit <= applied {
-                self.currency.caught_up = Some(at);
-                self.currency.behind = None;
-            }
+        if let Some((at, commit)) = self.currency.behind
+            && commit <= applied
+        {
+            self.currency.caught_up = Some(at);
+            self.currency.behind = None;
         }
     }
 
@@ -63,7 +63,12 @@ impl Node {
         let serving = match self.refusal() {
             Some(text) => Serving::No { text },
             None => {
-                let identity = self.applied.catalog.identity.as_ref().expect("asked for first");
+                let identity = self
+                    .applied
+                    .catalog
+                    .identity
+                    .as_ref()
+                    .expect("asked for first");
                 Serving::Yes {
                     version: identity.version.clone(),
                     binlog_checksum: identity.binlog_checksum.clone(),

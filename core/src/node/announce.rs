@@ -1,0 +1,100 @@
+//! How a replica is told of a binlog file: an artificial ROTATE, and at the start of a dump the file's
+//! header before events from its middle.
+
+use bytes::Bytes;
+
+use super::cursor::{Act, Cursor, Question, View};
+use super::index::BinlogFile;
+use super::port::DumpRequest;
+use crate::chunk::HEAD_LEN;
+use crate::event::{make_heartbeat, make_heartbeat_v2, make_rotate, without_created};
+
+/// Position of the first event in a binlog file.
+const FIRST_POSITION: u64 = 4;
+
+/// What goes out before the events of a chunk.
+pub(super) struct Announcement {
+    /// Events made here; none when the replica knows the file.
+    pub(super) head: Bytes,
+    /// Bytes at the beginning of the chunk's events that `head` has already.
+    pub(super) header_len: u32,
+}
+
+impl Cursor {
+    /// Tells the replica of the file with this number, unless it was told. None: the disk was asked.
+    pub(super) fn announce(
+        &mut self,
+        ordinal: u64,
+        view: &View<'_>,
+        acts: &mut Vec<Act>,
+    ) -> Option<Announcement> {
+        if self
+            .announced
+            .as_ref()
+            .is_some_and(|(known, _)| *known == ordinal)
+        {
+            return Some(Announcement {
+                head: Bytes::new(),
+                header_len: 0,
+            });
+        }
+        let current = view.applied.file.iter().chain(&self.file);
+        let Some(file) = current
+            .into_iter()
+            .find(|file| file.ordinal == ordinal)
+            .cloned()
+        else {
+            self.ask(Question::File(self.next), acts);
+            return None;
+        };
+        let checksum = self.request.checksum;
+        let mut head = make_rotate(view.server_id, &file.name, FIRST_POSITION, checksum);
+        let mut header_len = 0;
+        if self.announced.is_none() {
+            let Some(entry) = self.header.take() else {
+                self.file = Some(file.clone());
+                self.ask(Question::Header(file.span), acts);
+                return None;
+            };
+            self.put_header(&mut head, &file, &entry);
+            if file.first == self.next {
+                header_len = file.header_len;
+            }
+        }
+        self.file = None;
+        self.announced = Some((ordinal, file.name));
+        Some(Announcement {
+            head: head.into(),
+            header_len,
+        })
+    }
+
+    /// Format description and PREVIOUS_GTIDS. A replica that has transactions must not take this file for
+    /// the first one after a restart of the source, or it drops its temporary tables.
+    fn put_header(&self, head: &mut Vec<u8>, file: &BinlogFile, entry: &[u8]) {
+        let from = HEAD_LEN;
+        let format = &entry[from..from + file.format_len as usize];
+        let previous = &entry[from + file.format_len as usize..from + file.header_len as usize];
+        if self.request.executed.is_empty() {
+            head.extend_from_slice(format);
+        } else {
+            head.extend_from_slice(&without_created(format));
+        }
+        head.extend_from_slice(previous);
+    }
+}
+
+/// A heartbeat in the form that the replica asked for.
+pub(super) fn heartbeat_event(
+    request: &DumpRequest,
+    server_id: u32,
+    file: &str,
+    position: u64,
+) -> Bytes {
+    let make = if request.heartbeat_v2 {
+        make_heartbeat_v2
+    } else {
+        make_heartbeat
+    };
+    make(server_id, file, position, request.checksum).into()
+}

@@ -1,0 +1,89 @@
+//! Questions to the disk: who asked, so that the answer finds its way.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use super::Node;
+use super::index::{BinlogFile, Checkpoint, Row};
+use super::port::{DiskEffect, Effect};
+use super::raft_log::{FETCH_ROWS_MAX, Wanted};
+use crate::types::ReplicaId;
+
+/// Questions without an answer so far.
+#[derive(Default)]
+pub(super) struct Reads {
+    last: u64,
+    waiting: BTreeMap<u64, Asker>,
+}
+
+/// Who asked.
+enum Asker {
+    Raft(raft::GetEntriesContext),
+    Replica(ReplicaId),
+}
+
+impl Node {
+    /// Asks the disk on behalf of a replica.
+    pub(super) fn ask_for(&mut self, replica: ReplicaId, question: impl FnOnce(u64) -> DiskEffect) {
+        let token = self.token(Asker::Replica(replica));
+        self.out.push_back(Effect::Disk(question(token)));
+    }
+
+    fn token(&mut self, asker: Asker) -> u64 {
+        self.reads.last += 1;
+        self.reads.waiting.insert(self.reads.last, asker);
+        self.reads.last
+    }
+
+    /// Asks for the older entries that Raft wants to send; at most one question a peer, since Raft does
+    /// not ask again before the answer.
+    pub(super) fn fetch_wanted(&mut self) {
+        for Wanted { from, to, context } in self.raft.mut_store().take_wanted() {
+            let token = self.token(Asker::Raft(context));
+            let rows_max = FETCH_ROWS_MAX;
+            self.out.push_back(Effect::Disk(DiskEffect::ReadRows {
+                token,
+                from,
+                to,
+                rows_max,
+            }));
+        }
+    }
+
+    pub(super) fn rows_read(&mut self, token: u64, rows: Vec<Row>) {
+        match self.reads.waiting.remove(&token) {
+            Some(Asker::Raft(context)) => {
+                assert!(!rows.is_empty(), "the index has every applied entry");
+                self.raft.mut_store().offer(rows);
+                self.raft.on_entries_fetched(context);
+                self.raft.mut_store().offer(Vec::new());
+            }
+            Some(Asker::Replica(replica)) => {
+                self.with_cursor(replica, |cursor, view| cursor.rows_read(rows, view));
+            }
+            None => {}
+        }
+    }
+
+    pub(super) fn checkpoint_read(&mut self, token: u64, checkpoint: Option<Box<Checkpoint>>) {
+        if let Some(Asker::Replica(replica)) = self.reads.waiting.remove(&token) {
+            let checkpoint = checkpoint.map(|c| *c);
+            self.with_cursor(replica, |cursor, view| {
+                cursor.checkpoint_read(checkpoint, view)
+            });
+        }
+    }
+
+    pub(super) fn file_read(&mut self, token: u64, file: Option<BinlogFile>) {
+        if let Some(Asker::Replica(replica)) = self.reads.waiting.remove(&token) {
+            self.with_cursor(replica, |cursor, _| cursor.file_read(file));
+        }
+    }
+
+    pub(super) fn body_read(&mut self, token: u64, body: Bytes) {
+        if let Some(Asker::Replica(replica)) = self.reads.waiting.remove(&token) {
+            self.with_cursor(replica, |cursor, _| cursor.body_read(body));
+        }
+    }
+}

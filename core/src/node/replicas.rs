@@ -1,0 +1,174 @@
+//! The clients with a dump on this node.
+
+use std::collections::BTreeMap;
+
+use super::Node;
+use super::cursor::{Act, Cursor, View};
+use super::port::{DumpRequest, Effect, ReplicaEffect, ReplicaInput};
+use super::status::ReplicaStatus;
+use crate::types::ReplicaId;
+
+/// MySQL's ER_SOURCE_FATAL_ERROR_READING_BINLOG.
+const FATAL_ERROR_READING_BINLOG: u16 = 1236;
+
+/// Cursors by connection.
+#[derive(Debug, Default)]
+pub(super) struct Replicas {
+    cursors: BTreeMap<ReplicaId, Cursor>,
+}
+
+impl Node {
+    pub(super) fn replica_input(&mut self, input: ReplicaInput) {
+        match input {
+            ReplicaInput::Dump { replica, request } => self.dump_asked(replica, request),
+            ReplicaInput::Drained { replica, bytes } => {
+                self.with_cursor(replica, |cursor, _| cursor.drained(bytes));
+            }
+            ReplicaInput::Closed { replica } => {
+                self.replicas.cursors.remove(&replica);
+            }
+        }
+    }
+
+    fn dump_asked(&mut self, replica: ReplicaId, request: DumpRequest) {
+        if !self.currency.serves() {
+            return self
+                .out
+                .push_back(Effect::Replica(ReplicaEffect::Close { replica }));
+        }
+        let missing = self.applied.purged.minus(&request.executed);
+        if !missing.is_empty() {
+            let text = format!(
+                "Cannot replicate because the source purged required binary logs. Replicate the \
+                 missing transactions from elsewhere, or provision a new replica from backup. Consider \
+                 increasing the source's binary log expiration period. The GTID set sent by the \
+                 replica is '{}', and the missing transactions are '{missing}'",
+                request.executed
+            );
+            return self.refuse(replica, text);
+        }
+        self.end_same_replica(&request);
+        let cursor = Cursor::new(request, &self.view());
+        self.replicas.cursors.insert(replica, cursor);
+    }
+
+    /// A replica that comes again ends its earlier dump, as on a real source.
+    fn end_same_replica(&mut self, request: &DumpRequest) {
+        let same = |cursor: &Cursor| match (&cursor.request.uuid, &request.uuid) {
+            (Some(old), Some(new)) => old == new,
+            (None, None) => request.server_id != 0 && cursor.request.server_id == request.server_id,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        let old = self
+            .replicas
+            .cursors
+            .iter()
+            .find(|(_, cursor)| same(cursor))
+            .map(|(id, _)| *id);
+        if let Some(old) = old {
+            self.replicas.cursors.remove(&old);
+            self.refuse(
+                old,
+                "A replica with the same server_uuid/server_id as this replica has connected to the \
+                 source"
+                    .to_owned(),
+            );
+        }
+    }
+
+    fn refuse(&mut self, replica: ReplicaId, text: String) {
+        let (code, state) = (FATAL_ERROR_READING_BINLOG, "HY000");
+        self.out.push_back(Effect::Replica(ReplicaEffect::Refuse {
+            replica,
+            code,
+            state,
+            text,
+        }));
+    }
+
+    fn view(&self) -> View<'_> {
+        View {
+            applied: &self.applied,
+            log: self.log(),
+            now: self.now,
+            server_id: self.config.server_id,
+        }
+    }
+
+    /// Does something with a cursor that is still there.
+    pub(super) fn with_cursor(
+        &mut self,
+        replica: ReplicaId,
+        act: impl FnOnce(&mut Cursor, &View<'_>),
+    ) {
+        if let Some(mut cursor) = self.replicas.cursors.remove(&replica) {
+            act(&mut cursor, &self.view());
+            self.replicas.cursors.insert(replica, cursor);
+        }
+    }
+
+    /// Moves all cursors, or ends them when this node is not current any more: those at their end at once,
+    /// the others when they get there.
+    pub(super) fn advance_replicas(&mut self) {
+        let serves = self.currency.serves();
+        let distrusted = self.disk.damaged.is_some();
+        let mut acts = Vec::new();
+        let mut cursors = std::mem::take(&mut self.replicas.cursors);
+        cursors.retain(|replica, cursor| {
+            if !distrusted {
+                cursor.advance(&self.view(), &mut acts);
+                self.carry_out(*replica, &mut acts);
+            }
+            let ends = distrusted || (!serves && cursor.at_end(&self.view()));
+            if ends {
+                let replica = *replica;
+                self.out
+                    .push_back(Effect::Replica(ReplicaEffect::Close { replica }));
+            }
+            !ends
+        });
+        self.replicas.cursors = cursors;
+    }
+
+    pub(super) fn replicas_tick(&mut self) {
+        let mut acts = Vec::new();
+        let mut cursors = std::mem::take(&mut self.replicas.cursors);
+        for (replica, cursor) in &mut cursors {
+            cursor.tick(&self.view(), &mut acts);
+            self.carry_out(*replica, &mut acts);
+        }
+        self.replicas.cursors = cursors;
+    }
+
+    fn carry_out(&mut self, replica: ReplicaId, acts: &mut Vec<Act>) {
+        for act in acts.drain(..) {
+            match act {
+                Act::Send { head, body } => {
+                    let send = ReplicaEffect::Send {
+                        replica,
+                        head,
+                        body,
+                    };
+                    self.out.push_back(Effect::Replica(send));
+                }
+                Act::Ask(question) => self.ask_for(replica, |token| question.effect(token)),
+                Act::Eof => self
+                    .out
+                    .push_back(Effect::Replica(ReplicaEffect::Eof { replica })),
+            }
+        }
+    }
+
+    pub(super) fn replica_status(&self) -> Vec<ReplicaStatus> {
+        let view = self.view();
+        let status = self.replicas.cursors.values().map(|cursor| ReplicaStatus {
+            client: cursor.request.client.clone(),
+            server_id: cursor.request.server_id,
+            uuid: cursor.request.uuid.map(|uuid| uuid.to_string()),
+            state: cursor.state(&view).to_owned(),
+            ahead: cursor.request.executed.minus(&self.applied.executed),
+            sent_index: cursor.next.0 - 1,
+        });
+        status.collect()
+    }
+}
