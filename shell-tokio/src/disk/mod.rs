@@ -5,7 +5,7 @@
 //! given to [`Disk::carry_out`]: until it is in the file it is in the hot cache.
 
 mod cache;
-mod files;
+pub(crate) mod files;
 pub mod index;
 mod index_thread;
 mod log_thread;
