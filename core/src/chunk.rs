@@ -35,6 +35,9 @@ pub const CHUNK_BYTES_MAX: usize = 1 << 20;
 /// of events and at most about 40 of table.
 pub const BODY_BYTES_MAX: usize = 2 * CHUNK_BYTES_MAX;
 
+/// What the table of a full chunk of small transactions takes, and somewhat more.
+const TABLE_BYTES_USUAL: usize = 32 * 1024;
+
 /// Length of the head, in bytes; the events begin there.
 pub const HEAD_LEN: usize = 56;
 
@@ -111,6 +114,28 @@ impl ChunkBuilder {
             "a chunk stays within 1 MiB"
         );
         self.body.extend_from_slice(bytes);
+    }
+
+    /// Makes room for a chunk that will be full, so that it does not grow step by step.
+    pub fn reserve_all(&mut self) {
+        let all = HEAD_LEN + CHUNK_BYTES_MAX + TABLE_BYTES_USUAL;
+        self.body.reserve(all - self.body.len());
+    }
+
+    /// Takes off the events from `at` on, which are in no transaction of the table: they begin a
+    /// chunk of their own.
+    pub fn split_off(&mut self, at: usize) -> ChunkBuilder {
+        let covered = self.transactions.last().map_or(0, |t| t.offset + t.len);
+        assert!(
+            covered as usize <= at,
+            "whole transactions stay in the chunk"
+        );
+        let start = self.start_position + at as u64;
+        let (epoch, ordinal) = (self.epoch, self.file_ordinal);
+        let mut tail = ChunkBuilder::new(epoch, &self.file, ordinal, start, self.checksum);
+        tail.push(&self.body[HEAD_LEN + at..]);
+        self.body.truncate(HEAD_LEN + at);
+        tail
     }
 
     /// Adds a transaction to the table; in ascending order.

@@ -1,9 +1,13 @@
 //! The pure state machines of kingbus: no clock, no socket, no file, no thread, no randomness.
 
+pub mod auth;
 pub mod chunk;
 pub mod event;
 pub mod gtid;
 pub mod log;
 pub mod node;
+pub mod packet;
 pub mod reader;
+pub mod replica;
+pub mod source;
 pub mod types;

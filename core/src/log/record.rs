@@ -1,7 +1,7 @@
 //! Segment files: their header, and the records in them.
 //!
 //! ```text
-//! segment header, 64 bytes, little endian            record header, 56 bytes, little endian
+//! segment header, 64 bytes, little endian            record header, 64 bytes, little endian
 //!   0  magic "KINGBUS\n"                               0  body length   u32  bytes
 //!   8  version      u32  1                             4  kind          u8   1 entry, 2 hard state,
 //!  12  reserved     u32                                                      3 checkpoint, 4 seal
@@ -13,11 +13,15 @@
 //!  60  CRC32C of bytes 0..60                          32  commit        u64  known when written
 //!                                                     40  durable       u64  offset in this segment
 //!                                                     48  CRC32C of the body
-//!                                                     52  CRC32C of bytes 0..52
+//!                                                     52  header CRC of the record before
+//!                                                     56  reserved      u32
+//!                                                     60  CRC32C of bytes 0..60
 //! ```
 //!
 //! Records begin at multiples of 8 bytes. Each names its segment, so that what a recycled file held
-//! before is never taken for a record of it. `durable` is the end of what was known to be on disk
+//! before is never taken for a record of it, and the header before it (the segment's, for the first
+//! record), so that what a crash left behind a torn record never follows the record written in its
+//! place. `durable` is the end of what was known to be on disk
 //! when the record was made: a bad record before that offset is damage, never a torn tail.
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -31,7 +35,7 @@ use crate::types::{Index, SegmentId, Term};
 pub const SEGMENT_HEADER_LEN: u64 = 64;
 
 /// Length of a record's header, in bytes.
-pub const RECORD_HEADER_LEN: u64 = 56;
+pub const RECORD_HEADER_LEN: u64 = 64;
 
 /// Records begin at multiples of this.
 pub const ALIGNMENT: u64 = 8;
@@ -73,6 +77,8 @@ pub struct RecordHeader {
     pub durable: u64,
     /// CRC32C of the body.
     pub body_crc: u32,
+    /// The checksum at the end of the header before this one.
+    pub previous: u32,
 }
 
 impl RecordHeader {
@@ -95,8 +101,9 @@ impl RecordHeader {
         out.put_u64_le(self.commit.0);
         out.put_u64_le(self.durable);
         out.put_u32_le(self.body_crc);
-        let crc = crc32c::crc32c(&bytes[..52]);
-        bytes[52..].copy_from_slice(&crc.to_le_bytes());
+        out.put_u32_le(self.previous);
+        let crc = crc32c::crc32c(&bytes[..60]);
+        bytes[60..].copy_from_slice(&crc.to_le_bytes());
         bytes
     }
 
@@ -124,8 +131,9 @@ impl RecordHeader {
             commit: Index(reader.u64()?),
             durable: reader.u64()?,
             body_crc: reader.u32()?,
+            previous: reader.u32()?,
         };
-        let crc_right = reader.u32()? == crc32c::crc32c(&bytes[..52]);
+        let crc_right = header_crc(bytes) == crc32c::crc32c(&bytes[..60]);
         let len_possible = kind == Kind::Checkpoint || len as usize <= BODY_BYTES_MAX;
         (crc_right && len_possible).then_some(header)
     }
@@ -139,6 +147,11 @@ impl RecordHeader {
     pub fn body_is(&self, body: &[u8]) -> bool {
         body.len() == self.len as usize && crc32c::crc32c(body) == self.body_crc
     }
+}
+
+/// The checksum at the end of a header of 64 bytes, a segment's or a record's.
+pub fn header_crc(header: &[u8]) -> u32 {
+    u32::from_le_bytes([header[60], header[61], header[62], header[63]])
 }
 
 /// Length of a record with a body of `len` bytes, padding included.
@@ -190,8 +203,7 @@ impl SegmentHeader {
                 "segment version {version}; this program knows {SEGMENT_VERSION}"
             ));
         }
-        let crc = u32::from_le_bytes([bytes[60], bytes[61], bytes[62], bytes[63]]);
-        if crc != crc32c::crc32c(&bytes[..60]) {
+        if header_crc(bytes) != crc32c::crc32c(&bytes[..60]) {
             return Err("segment header with a wrong checksum".into());
         }
         let mut cluster = [0; 16];
@@ -223,6 +235,7 @@ mod tests {
             commit: Index(8),
             durable: 4096,
             body_crc: crc32c::crc32c(b"abc"),
+            previous: 5,
         }
     }
 
@@ -232,7 +245,7 @@ mod tests {
         assert_eq!(RecordHeader::parse(&header.encode()), Some(header));
         assert!(header.body_is(b"abc"));
         assert!(!header.body_is(b"abd"));
-        assert_eq!(header.record_len(), 64);
+        assert_eq!(header.record_len(), 72);
     }
 
     #[test]
@@ -248,7 +261,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_flipped_bit_of_a_record_header_goes_unseen(bit in 0usize..56 * 8) {
+        fn no_flipped_bit_of_a_record_header_goes_unseen(bit in 0usize..64 * 8) {
             let mut bytes = header().encode();
             bytes[bit / 8] ^= 1 << (bit % 8);
             prop_assert_eq!(RecordHeader::parse(&bytes), None);

@@ -84,15 +84,16 @@ impl Recovery {
         };
         match scan(self.cluster, id, last, read, &mut each)? {
             Tail::Nothing => self.discard.push(id),
-            Tail::Open(offset) if last => {
+            Tail::Open(offset, crc) if last => {
                 self.state.end = End {
                     segment: id,
                     offset,
                     len,
+                    crc,
                     sealed: false,
                 };
             }
-            Tail::Open(offset) => {
+            Tail::Open(offset, _) => {
                 let what = "the segment ends without a seal".to_owned();
                 return Err(Damage {
                     segment: id,
@@ -102,6 +103,7 @@ impl Recovery {
             }
             Tail::Sealed(offset) => {
                 self.state.end = End {
+                    crc: 0,
                     segment: id,
                     offset,
                     len,
@@ -121,6 +123,7 @@ impl Recovery {
                 segment: discarded,
                 offset: 0,
                 len: 0,
+                crc: 0,
                 sealed: true,
             };
         }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::record::{
-    ALIGNMENT, Kind, RECORD_HEADER_LEN, RecordHeader, SEGMENT_HEADER_LEN, SegmentHeader,
+    ALIGNMENT, Kind, RECORD_HEADER_LEN, RecordHeader, SEGMENT_HEADER_LEN, SegmentHeader, header_crc,
 };
 use crate::gtid::Uuid;
 use crate::types::SegmentId;
@@ -40,8 +40,9 @@ impl std::fmt::Display for Damage {
 pub enum Tail {
     /// With a seal; one past it.
     Sealed(u64),
-    /// Without; one past the last whole record. What follows was never acknowledged.
-    Open(u64),
+    /// Without; one past the last whole record, and the checksum of its header. What follows was never
+    /// acknowledged.
+    Open(u64, u32),
     /// Not even its header was written whole.
     Nothing,
 }
@@ -98,9 +99,12 @@ pub fn scan(
         };
     }
     let mut offset = SEGMENT_HEADER_LEN;
+    let mut previous = header_crc(&head);
     loop {
-        match record_at(&mut window, segment, offset).map_err(|e| damage(offset, e))? {
-            Ok((header, body)) => {
+        let record = record_at(&mut window, segment, offset, previous);
+        match record.map_err(|e| damage(offset, e))? {
+            Ok((header, crc, body)) => {
+                previous = crc;
                 each(&header, offset + RECORD_HEADER_LEN, body).map_err(|e| damage(offset, e))?;
                 offset += header.record_len();
                 if header.kind == Kind::Seal {
@@ -108,7 +112,7 @@ pub fn scan(
                 }
             }
             Err(_) if last && !claimed_durable(&mut window, segment, offset)? => {
-                return Ok(Tail::Open(offset));
+                return Ok(Tail::Open(offset, previous));
             }
             Err(what) => return Err(damage(offset, what.into())),
         }
@@ -129,12 +133,14 @@ fn wrong_header(head: &[u8], cluster: Uuid, segment: SegmentId) -> Option<String
     }
 }
 
-type Record = Result<(RecordHeader, Bytes), &'static str>;
+/// Header, its checksum, body; or what is wrong.
+type Record = Result<(RecordHeader, u32, Bytes), &'static str>;
 
 fn record_at(
     window: &mut Window<'_, '_>,
     segment: SegmentId,
     offset: u64,
+    previous: u32,
 ) -> Result<Record, String> {
     let head = window.get(offset, RECORD_HEADER_LEN as usize)?;
     let Some(header) = RecordHeader::parse(&head) else {
@@ -143,9 +149,12 @@ fn record_at(
     if header.segment != segment {
         return Ok(Err("a record of another segment"));
     }
+    if header.previous != previous {
+        return Ok(Err("a record that does not follow the one before it"));
+    }
     let body = window.get(offset + RECORD_HEADER_LEN, header.len as usize)?;
     Ok(if header.body_is(&body) {
-        Ok((header, body))
+        Ok((header, header_crc(&head), body))
     } else {
         Err("a record body with a wrong checksum")
     })

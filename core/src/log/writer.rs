@@ -6,7 +6,8 @@ use bytes::{Bytes, BytesMut};
 use raft::eraftpb::Entry;
 
 use super::record::{
-    ALIGNMENT, Kind, RECORD_HEADER_LEN, RecordHeader, SEGMENT_HEADER_LEN, SegmentHeader, record_len,
+    ALIGNMENT, Kind, RECORD_HEADER_LEN, RecordHeader, SEGMENT_HEADER_LEN, SegmentHeader,
+    header_crc, record_len,
 };
 use crate::gtid::Uuid;
 use crate::node::index::Checkpoint;
@@ -37,6 +38,8 @@ pub struct Writer {
     end: u64,
     /// End of what is durable in this segment.
     durable: u64,
+    /// The checksum of the last header.
+    last_crc: u32,
     sealed: bool,
     last_seq: u64,
     /// Writes that were not answered: sequence number and end, in this segment.
@@ -52,6 +55,8 @@ pub struct End {
     pub offset: u64,
     /// Length of its file.
     pub len: u64,
+    /// The checksum of that record's header.
+    pub crc: u32,
     /// Whether that record is a seal.
     pub sealed: bool,
 }
@@ -72,6 +77,7 @@ impl Writer {
             capacity: end.len,
             end: end.offset,
             durable: end.offset,
+            last_crc: end.crc,
             sealed: end.sealed || end.segment == SegmentId(0),
             last_seq: 0,
             in_flight: VecDeque::new(),
@@ -138,8 +144,10 @@ impl Writer {
             segment: self.segment,
             first_index,
         };
+        let header = header.encode();
+        self.last_crc = header_crc(&header);
         let mut batch = Batch {
-            parts: vec![header.encode()],
+            parts: vec![header],
             len: SEGMENT_HEADER_LEN,
         };
         self.record(
@@ -202,7 +210,7 @@ impl Writer {
 
     /// Adds a record to a batch: header, body, padding up to the next record.
     fn record(
-        &self,
+        &mut self,
         batch: &mut Batch,
         kind: Kind,
         entry_type: u8,
@@ -219,9 +227,12 @@ impl Writer {
             commit: Index(commit),
             durable: self.durable,
             body_crc: crc32c::crc32c(&body),
+            previous: self.last_crc,
         };
         let padding = header.record_len() - RECORD_HEADER_LEN - body.len() as u64;
-        let mut head = BytesMut::from(&header.encode()[..]);
+        let header_bytes = header.encode();
+        self.last_crc = header_crc(&header_bytes);
+        let mut head = BytesMut::from(&header_bytes[..]);
         batch.len += header.record_len();
         if body.is_empty() {
             head.resize(head.len() + padding as usize, 0);

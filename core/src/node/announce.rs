@@ -5,7 +5,6 @@ use bytes::Bytes;
 
 use super::cursor::{Act, Cursor, Question, View};
 use super::index::BinlogFile;
-use super::port::DumpRequest;
 use crate::chunk::HEAD_LEN;
 use crate::event::{make_heartbeat, make_heartbeat_v2, make_rotate, without_created};
 
@@ -31,7 +30,7 @@ impl Cursor {
         if self
             .announced
             .as_ref()
-            .is_some_and(|(known, _)| *known == ordinal)
+            .is_some_and(|known| known.ordinal == ordinal)
         {
             return Some(Announcement {
                 head: Bytes::new(),
@@ -47,7 +46,9 @@ impl Cursor {
             self.ask(Question::File(self.next), acts);
             return None;
         };
-        let checksum = self.request.checksum;
+        // Until a format description says otherwise, checksums are as the client asked.
+        let known = self.announced.as_ref();
+        let checksum = known.map_or(self.request.checksum, |known| known.checksum);
         let mut head = make_rotate(view.server_id, &file.name, FIRST_POSITION, checksum);
         let mut header_len = 0;
         if self.announced.is_none() {
@@ -62,7 +63,7 @@ impl Cursor {
             }
         }
         self.file = None;
-        self.announced = Some((ordinal, file.name));
+        self.announced = Some(file);
         Some(Announcement {
             head: head.into(),
             header_len,
@@ -82,19 +83,18 @@ impl Cursor {
         }
         head.extend_from_slice(previous);
     }
-}
 
-/// A heartbeat in the form that the replica asked for.
-pub(super) fn heartbeat_event(
-    request: &DumpRequest,
-    server_id: u32,
-    file: &str,
-    position: u64,
-) -> Bytes {
-    let make = if request.heartbeat_v2 {
-        make_heartbeat_v2
-    } else {
-        make_heartbeat
-    };
-    make(server_id, file, position, request.checksum).into()
+    /// A heartbeat in the form that the replica asked for, in the file that was announced.
+    pub(super) fn heartbeat(&self, position: u64, view: &View<'_>) -> Bytes {
+        let file = self
+            .announced
+            .as_ref()
+            .expect("a file comes before a heartbeat");
+        let make = if self.request.heartbeat_v2 {
+            make_heartbeat_v2
+        } else {
+            make_heartbeat
+        };
+        make(view.server_id, &file.name, position, file.checksum).into()
+    }
 }

@@ -73,6 +73,7 @@ impl Applied {
                     name,
                     format_len,
                     header_len,
+                    checksum,
                 } = &meta.change
                 {
                     let file = BinlogFile {
@@ -83,6 +84,7 @@ impl Applied {
                         events_from: chunk.events_from,
                         format_len: *format_len,
                         header_len: *header_len,
+                        checksum: *checksum,
                     };
                     self.file = Some(file.clone());
                     self.file_source = self.catalog.identity.as_ref().map(|i| i.server_uuid);

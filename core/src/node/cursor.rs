@@ -8,7 +8,6 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::announce::heartbeat_event;
 use super::applied::Applied;
 use super::config::{CURSOR_ROWS_MAX, REPLICA_CREDIT_BYTES};
 use super::index::{BinlogFile, Checkpoint, ChunkRow, Content, Row};
@@ -94,8 +93,8 @@ pub(super) struct Cursor {
     pub(super) file: Option<BinlogFile>,
     /// The entry that begins that file.
     pub(super) header: Option<Bytes>,
-    /// Number and name of the file that the replica was told of last.
-    pub(super) announced: Option<(u64, String)>,
+    /// The file that the replica was told of last.
+    pub(super) announced: Option<BinlogFile>,
     /// Position in the announced file up to which everything was sent or passed over.
     position: u64,
     /// Something was passed over since the last event.
@@ -468,10 +467,5 @@ impl Cursor {
             self.last_sent = view.now;
             acts.push(Act::Send { head, body });
         }
-    }
-
-    fn heartbeat(&self, position: u64, view: &View<'_>) -> Bytes {
-        let file = self.announced.as_ref().map_or("", |(_, name)| name);
-        heartbeat_event(&self.request, view.server_id, file, position)
     }
 }

@@ -76,6 +76,8 @@ pub struct BinlogFile {
     pub format_len: u32,
     /// Length of the file's header: format description and PREVIOUS_GTIDS, in bytes.
     pub header_len: u32,
+    /// Whether its events carry a CRC32.
+    pub checksum: bool,
 }
 
 /// The state after an entry, from which the log can be read on.

@@ -12,7 +12,7 @@ use super::config::{RETRY_MS_MAX, RETRY_MS_MIN};
 use super::index::Content;
 use super::meta::{Change, Meta};
 use super::port::{Effect, SourceEffect, SourceInput};
-use crate::types::{Epoch, Index, Tick};
+use crate::types::{Epoch, Index, Term, Tick};
 
 /// The leader's side of the connection to the source.
 #[derive(Debug, Default)]
@@ -22,8 +22,8 @@ pub(super) struct Ingest {
     epoch: Epoch,
     /// Chunks not yet proposed, in order; bounded by the session's credit.
     queue: VecDeque<(u64, Bytes)>,
-    /// Chunks proposed and not yet committed: index, number in the session.
-    proposed: VecDeque<(Index, u64)>,
+    /// Chunks proposed and not yet committed: index, term, number in the session.
+    proposed: VecDeque<(Index, Term, u64)>,
     /// Pause before the next try.
     retry_ms: u64,
     /// Why the last connection ended; kept until one streams.
@@ -216,7 +216,8 @@ impl Node {
                 break;
             };
             self.ingest.queue.pop_front();
-            self.ingest.proposed.push_back((index, seq));
+            let term = Term(self.term());
+            self.ingest.proposed.push_back((index, term, seq));
         }
     }
 
@@ -238,7 +239,7 @@ impl Node {
         if let Change::Command(command) = &meta.change {
             self.command_applied(command);
         }
-        let Some(&(index, seq)) = self.ingest.proposed.front() else {
+        let Some(&(index, term, seq)) = self.ingest.proposed.front() else {
             return;
         };
         if index != meta.row.index {
@@ -246,7 +247,7 @@ impl Node {
         }
         self.ingest.proposed.pop_front();
         match &meta.row.content {
-            Content::Chunk(chunk) if chunk.epoch == self.ingest.epoch && !chunk.void => {
+            Content::Chunk(chunk) if term == meta.row.term && !chunk.void => {
                 let epoch = self.ingest.epoch;
                 self.out
                     .push_back(Effect::Source(SourceEffect::Committed { epoch, seq }));

@@ -33,6 +33,8 @@ pub enum Change {
         format_len: u32,
         /// Length of format description and PREVIOUS_GTIDS.
         header_len: u32,
+        /// Whether its events carry a CRC32.
+        checksum: bool,
     },
 }
 
@@ -86,6 +88,7 @@ fn read_body(body: &[u8]) -> Result<(Content, Change), String> {
             name: chunk.file.clone(),
             format_len,
             header_len,
+            checksum: chunk.checksum,
         },
         None if chunk.begins_file => return Err("a chunk without the file header it names".into()),
         None => Change::None,

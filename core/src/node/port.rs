@@ -4,13 +4,13 @@
 //! out in the order in which they come out. None of them blocks the node; answers come back as inputs.
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 
 use super::catalog::{SourceDefinition, SourceFacts};
 use super::index::{BinlogFile, Checkpoint, IndexOp, Row};
 use super::peer::Envelope;
 use super::status::Status;
-use crate::gtid::{GtidSet, Uuid};
+use crate::gtid::GtidSet;
+pub use crate::replica::DumpRequest;
 use crate::types::{Epoch, Index, NodeId, ReplicaId, SegmentId, Slice, Span};
 
 /// What a shell tells the node.
@@ -101,27 +101,6 @@ pub enum SourceEffect {
         /// The connection.
         epoch: Epoch,
     },
-}
-
-/// What a client asks for with COM_BINLOG_DUMP_GTID.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct DumpRequest {
-    /// The GTIDs the client has.
-    pub executed: GtidSet,
-    /// `@replica_uuid`, where the client set it.
-    pub uuid: Option<Uuid>,
-    /// The client's server id.
-    pub server_id: u32,
-    /// Address and user, for the status.
-    pub client: String,
-    /// `BINLOG_DUMP_NON_BLOCK`: end at the end of what is there.
-    pub non_block: bool,
-    /// Pause after which a heartbeat is sent, in milliseconds; 0 for none.
-    pub heartbeat_ms: u64,
-    /// Heartbeats as HEARTBEAT_LOG_EVENT_V2 (dump flag 0x0002).
-    pub heartbeat_v2: bool,
-    /// Whether artificial events carry a CRC32 (the client asked for checksums other than NONE).
-    pub checksum: bool,
 }
 
 /// From a client connection.

@@ -1,0 +1,107 @@
+//! Events into packets: header, status byte, event; split where a packet is full.
+
+use crate::event::HEADER_LEN;
+
+/// Longest payload of one packet; a payload of this length is followed by another packet.
+const PACKET_PAYLOAD_MAX: usize = 0xff_ffff;
+/// Length of a packet's own header: 3 bytes of length, 1 of sequence number.
+const PACKET_HEADER_LEN: usize = 4;
+/// Where an event's header has the event's length (4 bytes).
+const EVENT_LEN_AT: usize = 9;
+/// Status byte before each event of a dump: OK.
+const STATUS_OK: u8 = 0;
+
+/// Puts a stream of events into packets. The stream may be cut anywhere, except inside the 19-byte
+/// header of an event.
+#[derive(Debug, Default)]
+pub(super) struct Framer {
+    /// Sequence number of the next packet.
+    seq: u8,
+    /// Bytes of the current event that have not come yet.
+    event_left: u64,
+    /// Bytes that the current packet still takes; 0 also between events.
+    packet_left: usize,
+    /// The current packet is of full length, so another one has to follow it.
+    packet_full: bool,
+}
+
+impl Framer {
+    /// A framer whose first packet has the number `seq`.
+    pub(super) fn new(seq: u8) -> Framer {
+        Framer {
+            seq,
+            ..Framer::default()
+        }
+    }
+
+    /// Whether the last event is complete, so that something else may be sent.
+    pub(super) fn between_events(&self) -> bool {
+        self.event_left == 0
+    }
+
+    /// Number for the next packet.
+    pub(super) fn seq(&self) -> u8 {
+        self.seq
+    }
+
+    /// Appends `events` to `out`, in packets.
+    pub(super) fn frame(&mut self, mut events: &[u8], out: &mut Vec<u8>) {
+        // Room for events of 40 bytes, the shortest there are in number.
+        out.reserve(events.len() + events.len() / 8 + 16);
+        while !events.is_empty() {
+            if self.event_left == 0 {
+                let len = event_len(events);
+                if events.len() >= len && len + 1 < PACKET_PAYLOAD_MAX {
+                    let (event, rest) = events.split_at(len);
+                    self.open(len + 1, out);
+                    out.push(STATUS_OK);
+                    out.extend_from_slice(event);
+                    self.packet_left = 0;
+                    events = rest;
+                    continue;
+                }
+                self.event_left = len as u64;
+                self.open(len + 1, out);
+                out.push(STATUS_OK);
+                self.packet_left -= 1;
+            } else if self.packet_left == 0 {
+                self.open(self.event_left as usize, out);
+            }
+            let take = events.len().min(self.packet_left);
+            let (piece, rest) = events.split_at(take);
+            out.extend_from_slice(piece);
+            events = rest;
+            self.packet_left -= take;
+            self.event_left -= take as u64;
+            if self.event_left == 0 && self.packet_full {
+                assert!(self.packet_left == 0, "a full packet ends with the event");
+                self.open(0, out);
+            }
+        }
+    }
+
+    /// Writes the header of a packet for the first part of `payload` bytes.
+    fn open(&mut self, payload: usize, out: &mut Vec<u8>) {
+        let len = payload.min(PACKET_PAYLOAD_MAX);
+        let [low, middle, high, _] = (len as u32).to_le_bytes();
+        let header: [u8; PACKET_HEADER_LEN] = [low, middle, high, self.seq];
+        out.extend_from_slice(&header);
+        self.seq = self.seq.wrapping_add(1);
+        self.packet_left = len;
+        self.packet_full = len == PACKET_PAYLOAD_MAX;
+    }
+}
+
+/// The length of the event that begins here.
+fn event_len(events: &[u8]) -> usize {
+    assert!(
+        events.len() >= HEADER_LEN,
+        "the stream is not cut inside an event header"
+    );
+    let len: [u8; 4] = events[EVENT_LEN_AT..EVENT_LEN_AT + 4]
+        .try_into()
+        .expect("four bytes");
+    let len = u32::from_le_bytes(len) as usize;
+    assert!(len >= HEADER_LEN, "an event is at least its header");
+    len
+}

@@ -1,0 +1,354 @@
+//! The log after a crash: whatever the disk kept of unsynced writes, recovery finds every entry that
+//! was durable and nothing that was not written; damage before the tail is named, never cut.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use kingbus_core::gtid::Uuid;
+use kingbus_core::log::{Damage, End, HardState, Recovered, Recovery, Writer, record_len};
+use kingbus_core::node::applied::Applied;
+use kingbus_core::node::catalog::Command;
+use kingbus_core::node::index::Checkpoint;
+use kingbus_core::node::port::DiskEffect;
+use kingbus_core::types::{Index, SegmentId};
+use proptest::prelude::*;
+use raft::eraftpb::Entry;
+
+const CLUSTER: Uuid = Uuid([7; 16]);
+const SEGMENT_BYTES: u64 = 4096;
+const SECTOR: usize = 512;
+
+/// Segment files, and the writes that are not durable yet.
+#[derive(Default)]
+struct Disk {
+    files: BTreeMap<u64, Vec<u8>>,
+    pending: Vec<(u64, u64, Vec<u8>)>,
+}
+
+impl Disk {
+    fn take(&mut self, effects: Vec<DiskEffect>) {
+        for effect in effects {
+            match effect {
+                DiskEffect::Create { segment, len } => {
+                    self.files.insert(segment.0, vec![0; len as usize]);
+                }
+                DiskEffect::Write {
+                    segment,
+                    offset,
+                    parts,
+                    ..
+                } => {
+                    self.pending.push((segment.0, offset, parts.concat()));
+                }
+                other => panic!("not an effect of the writer: {other:?}"),
+            }
+        }
+    }
+
+    fn put(&mut self, segment: u64, offset: u64, bytes: &[u8]) {
+        let file = self.files.get_mut(&segment).expect("created before");
+        let from = offset as usize;
+        file[from..from + bytes.len()].copy_from_slice(bytes);
+    }
+
+    fn sync(&mut self) {
+        for (segment, offset, bytes) in std::mem::take(&mut self.pending) {
+            self.put(segment, offset, &bytes);
+        }
+    }
+
+    /// Of each unsynced write, the sectors that `keeps` says.
+    fn crash(&mut self, mut keeps: impl FnMut() -> bool) {
+        for (segment, offset, bytes) in std::mem::take(&mut self.pending) {
+            let first_cut = SECTOR - offset as usize % SECTOR;
+            let mut from = 0;
+            while from < bytes.len() {
+                let to = (if from == 0 { first_cut } else { from + SECTOR }).min(bytes.len());
+                if keeps() {
+                    self.put(segment, offset + from as u64, &bytes[from..to]);
+                }
+                from = to;
+            }
+        }
+    }
+
+    fn recover(&self) -> Result<Recovered, Damage> {
+        let mut recovery = Recovery::new(CLUSTER, None);
+        let last = self.files.keys().max().copied();
+        for (id, file) in &self.files {
+            let mut read = |offset: u64, len: usize| {
+                let from = (offset as usize).min(file.len());
+                let to = (from + len).min(file.len());
+                Ok(Bytes::copy_from_slice(&file[from..to]))
+            };
+            let is_last = Some(*id) == last;
+            let len = file.len() as u64;
+            recovery.segment(SegmentId(*id), len, is_last, &mut read, &mut |_| {})?;
+        }
+        Ok(recovery.finish())
+    }
+}
+
+fn checkpoint() -> Checkpoint {
+    Checkpoint {
+        applied: Applied::default(),
+        segment: SegmentId(0),
+        offset: 0,
+        hard: (0, 0),
+        terms: Vec::new(),
+    }
+}
+
+fn entry(term: u64, index: u64, filler: usize) -> Entry {
+    let definition = None;
+    let mut body = Command::SetSource {
+        by: index,
+        number: term,
+        definition,
+    }
+    .encode();
+    body.extend(std::iter::repeat_n(0, filler));
+    Entry {
+        term,
+        index,
+        data: body.into(),
+        ..Entry::default()
+    }
+}
+
+/// A log being written, and what must be found of it.
+struct Log {
+    writer: Writer,
+    disk: Disk,
+    hard: HardState,
+    written: Vec<(u64, u64)>,
+    durable: Vec<(u64, u64)>,
+}
+
+impl Log {
+    fn new() -> Log {
+        Log {
+            writer: Writer::new(CLUSTER, SEGMENT_BYTES, End::default()),
+            disk: Disk::default(),
+            hard: HardState { term: 1, vote: 1 },
+            written: Vec::new(),
+            durable: Vec::new(),
+        }
+    }
+
+    /// Writes `count` entries from `from` on, in place of what was there.
+    fn append(&mut self, from: u64, count: u64, filler: usize) {
+        let term = self.hard.term;
+        let entries: Vec<Entry> = (from..from + count)
+            .map(|i| entry(term, i, filler))
+            .collect();
+        let len = entries.iter().map(|e| record_len(e.data.len())).sum();
+        let mut effects = Vec::new();
+        while !self.writer.make_room(len, &mut effects) {
+            self.disk.take(std::mem::take(&mut effects));
+            self.sync();
+        }
+        if self.writer.sealed() {
+            let first = Index(from);
+            let state = checkpoint();
+            self.writer
+                .begin_segment(self.hard, Index(0), first, len, state, &mut effects);
+        }
+        self.writer
+            .append(Some(self.hard), &entries, Index(0), true, &mut effects);
+        self.disk.take(effects);
+        self.written.truncate(from as usize - 1);
+        self.written
+            .extend(entries.iter().map(|e| (e.index, e.term)));
+    }
+
+    fn sync(&mut self) {
+        self.disk.sync();
+        self.writer.written(self.writer.last_seq());
+        self.durable.clone_from(&self.written);
+    }
+}
+
+fn found(recovered: &Recovered) -> Vec<(u64, u64)> {
+    recovered
+        .metas
+        .iter()
+        .map(|m| (m.row.index.0, m.row.term.0))
+        .collect()
+}
+
+#[derive(Clone, Debug)]
+enum Act {
+    Append {
+        back: u64,
+        count: u64,
+        filler: usize,
+    },
+    Sync,
+}
+
+fn acts() -> impl Strategy<Value = Vec<Act>> {
+    let append = (0u64..3, 1u64..5, 0usize..600).prop_map(|(back, count, filler)| Act::Append {
+        back,
+        count,
+        filler,
+    });
+    proptest::collection::vec(prop_oneof![3 => append, 2 => Just(Act::Sync)], 1..30)
+}
+
+fn run(acts: &[Act]) -> Log {
+    let mut log = Log::new();
+    for act in acts {
+        match act {
+            Act::Append {
+                back,
+                count,
+                filler,
+            } => {
+                let back = (*back).min(log.written.len() as u64);
+                // An overwritten tail means a new term, and it was durable before.
+                if back > 0 {
+                    log.sync();
+                    log.hard = HardState {
+                        term: log.hard.term + 1,
+                        vote: 2,
+                    };
+                }
+                log.append(log.written.len() as u64 + 1 - back, *count, *filler);
+            }
+            Act::Sync => log.sync(),
+        }
+    }
+    log
+}
+
+proptest! {
+    #[test]
+    fn a_crash_loses_no_durable_entry(acts in acts(), seed in any::<u64>()) {
+        let mut log = run(&acts);
+        let mut state = seed | 1;
+        log.disk.crash(|| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 40) & 1 == 1
+        });
+        let recovered = log.disk.recover().map_err(|d| TestCaseError::fail(d.to_string()))?;
+        let found = found(&recovered);
+        // What follows the durable entries is a prefix of what was written after them; a tail that
+        // replaces durable entries may have arrived or not.
+        let common = log.written.iter().zip(&log.durable).take_while(|(a, b)| a == b).count();
+        prop_assert!(found.len() >= common);
+        prop_assert!(found == log.written[..found.len().min(log.written.len())]
+            || found.iter().zip(&log.durable).all(|(a, b)| a == b));
+        let replaced = found.len() > common && log.written.get(common) == found.get(common);
+        prop_assert!(replaced || found.len() >= log.durable.len());
+    }
+
+    #[test]
+    fn a_flipped_bit_before_the_tail_is_damage(acts in acts(), at in any::<u64>(), bit in 0u8..8) {
+        let mut log = run(&acts);
+        log.sync();
+        // A record behind all others of its segment says what was durable.
+        let mut durable = SegmentId(0);
+        while durable != log.writer.segment() || log.written.len() < 2 {
+            durable = log.writer.segment();
+            log.append(log.written.len() as u64 + 1, 1, 0);
+            log.sync();
+        }
+        let before = log.disk.recover().expect("nothing is wrong yet");
+        prop_assume!(before.metas.len() > 1);
+        let end = before.end.offset - record_len(entry(1, 1, 0).data.len()) - record_len(0);
+        let file = log.disk.files.get_mut(&durable.0).expect("the last segment");
+        let offset = (at % end) as usize;
+        file[offset] ^= 1 << bit;
+        match log.disk.recover() {
+            Err(damage) => prop_assert_eq!(damage.segment, durable),
+            // Padding between records is not covered by a checksum, and carries nothing.
+            Ok(after) => prop_assert_eq!(found(&after), found(&before)),
+        }
+    }
+}
+
+#[test]
+fn a_segment_of_which_only_the_name_exists_is_discarded() {
+    let mut log = run(&[
+        Act::Append {
+            back: 0,
+            count: 2,
+            filler: 10,
+        },
+        Act::Sync,
+    ]);
+    log.disk.files.insert(2, vec![0; SEGMENT_BYTES as usize]);
+    let sealed = {
+        let mut effects = Vec::new();
+        assert!(!log.writer.make_room(SEGMENT_BYTES, &mut effects));
+        effects
+    };
+    log.disk.take(sealed);
+    log.disk.sync();
+    let recovered = log.disk.recover().expect("no damage");
+    assert_eq!(recovered.discard, [SegmentId(2)]);
+    assert_eq!(found(&recovered), log.written);
+    assert!(recovered.end.sealed);
+}
+
+#[test]
+fn a_log_of_another_cluster_is_refused() {
+    let mut log = run(&[
+        Act::Append {
+            back: 0,
+            count: 1,
+            filler: 0,
+        },
+        Act::Append {
+            back: 0,
+            count: 1,
+            filler: 0,
+        },
+    ]);
+    log.sync();
+    log.append(3, 1, 0);
+    log.sync();
+    let file = &log.disk.files[&1];
+    let mut read = |offset: u64, len: usize| {
+        let from = (offset as usize).min(file.len());
+        Ok(Bytes::copy_from_slice(
+            &file[from..(from + len).min(file.len())],
+        ))
+    };
+    let mut recovery = Recovery::new(Uuid([8; 16]), None);
+    let len = file.len() as u64;
+    let damage = recovery
+        .segment(SegmentId(1), len, true, &mut read, &mut |_| {})
+        .unwrap_err();
+    assert!(damage.what.contains("belongs to cluster"), "{damage}");
+}
+
+/// The disk may keep a later write and lose an earlier one. When the node goes on at the cut, with a
+/// record of the same length, what was left behind must not follow it.
+#[test]
+fn what_a_crash_left_behind_a_torn_record_does_not_come_back() {
+    let mut log = run(&[
+        Act::Append {
+            back: 0,
+            count: 3,
+            filler: 0,
+        },
+        Act::Sync,
+    ]);
+    log.append(4, 1, 440);
+    log.append(5, 1, 440);
+    let kept = log.disk.pending.pop().expect("the second write");
+    log.disk.pending.clear();
+    log.disk.pending.push(kept);
+    log.disk.sync();
+    let recovered = log.disk.recover().expect("a torn tail is no damage");
+    assert_eq!(found(&recovered), log.durable);
+    log.writer = Writer::new(CLUSTER, SEGMENT_BYTES, recovered.end);
+    log.hard = HardState { term: 2, vote: 3 };
+    log.append(4, 1, 440);
+    log.sync();
+    let recovered = log.disk.recover().expect("no damage");
+    assert_eq!(found(&recovered), [(1, 1), (2, 1), (3, 1), (4, 2)]);
+    assert_eq!(recovered.hard, log.hard);
+}
