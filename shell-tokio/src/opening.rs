@@ -1,29 +1,22 @@
-//! Opening a node's log and index: reads back what is on disk, makes the index anew where it has to be,
-//! cuts a torn tail.
+//! Opening a node's log and index: reads back what is on disk, makes the index anew where it has to be.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use kingbus_core::gtid::Uuid;
-use kingbus_core::log::{Damage, End, Recovered, Recovery};
+use kingbus_core::log::{Damage, Recovered, Recovery};
 use kingbus_core::node::index::{Checkpoint, IndexOp};
 use kingbus_core::types::{Index as LogIndex, SegmentId};
-use rustix::fs::FallocateFlags;
 use tracing::{info, warn};
 
-use crate::disk::files::{Files, read_at, write_at};
+use crate::disk::files::{Files, read_at};
 use crate::disk::index::{Index, IndexError};
 use crate::disk::{index_folder, log_folder};
 
 /// Changes put into the index at once while it is made.
 const PUT_OPS_MAX: usize = 4096;
-
-/// Zeros written at once where the file system cannot do it by itself.
-const ZEROS_BYTES: usize = 1 << 20;
 
 /// What a node is begun with.
 pub struct Opened {
@@ -62,9 +55,6 @@ pub fn open(data: &Path, cluster: Uuid) -> Result<Opened, Trouble> {
     for segment in &recovered.discard {
         files.delete(*segment).map_err(failed)?;
     }
-    cut_tail(&files, recovered.end).map_err(|error| {
-        Trouble::Failed(format!("{}: {error}", files.path(recovered.end.segment).display()))
-    })?;
     Ok(Opened { files: Arc::new(files), index, recovered })
 }
 
@@ -148,33 +138,4 @@ impl Sink<'_> {
             self.failed = self.index.put(&ops).err();
         }
     }
-}
-
-/// Zeroes what lies behind the last record: of a write that a crash tore, whole records may be left,
-/// which must not be taken for the successors of what is written there next.
-fn cut_tail(files: &Files, end: End) -> io::Result<()> {
-    if end.sealed || end.offset >= end.len {
-        return Ok(());
-    }
-    let file = files.get(end.segment)?;
-    let len = end.len - end.offset;
-    let zeroed = rustix::fs::fallocate(&file, FallocateFlags::ZERO_RANGE, end.offset, len);
-    if zeroed.is_err() {
-        zero(&file, end.offset, end.len)?;
-    }
-    file.sync_data()
-}
-
-/// Writes zeros over what is not zero, so that a sparse file stays one.
-fn zero(file: &File, mut at: u64, end: u64) -> io::Result<()> {
-    let zeros = Bytes::from(vec![0; ZEROS_BYTES]);
-    while at < end {
-        let len = ((end - at) as usize).min(ZEROS_BYTES);
-        let there = read_at(file, at, len)?;
-        if there != zeros[..there.len()] {
-            write_at(file, at, &[zeros.slice(..len)])?;
-        }
-        at += len as u64;
-    }
-    Ok(())
 }
