@@ -114,8 +114,9 @@ impl Cli {
                 if json {
                     return say(&pretty(&value));
                 }
-                let status: Status = serde_json::from_value(value)
-                    .map_err(|error| format!("a status of another version ({error}): use --json"))?;
+                let status: Status = serde_json::from_value(value).map_err(|error| {
+                    format!("a status of another version ({error}): use --json")
+                })?;
                 say(&show::status(&status))
             }
             Command::Source { command } => command.run(),
@@ -139,8 +140,9 @@ impl SourceCommand {
                 if json {
                     return say(&pretty(&value));
                 }
-                let source: SourceStatus = serde_json::from_value(value)
-                    .map_err(|error| format!("a source of another version ({error}): use --json"))?;
+                let source: SourceStatus = serde_json::from_value(value).map_err(|error| {
+                    format!("a source of another version ({error}): use --json")
+                })?;
                 say(&(show::source(&source) + "\n"))
             }
         }
@@ -149,7 +151,11 @@ impl SourceCommand {
 
 impl NodeArgs {
     fn client(&self) -> Result<Client, String> {
-        let token = secret(self.token_file.as_ref(), "--token-file", "KINGBUS_ADMIN_TOKEN")?;
+        let token = secret(
+            self.token_file.as_ref(),
+            "--token-file",
+            "KINGBUS_ADMIN_TOKEN",
+        )?;
         Ok(Client::new(&self.admin, token))
     }
 }

@@ -29,26 +29,44 @@ impl Client {
             .timeout_global(Some(TIMEOUT))
             .http_status_as_error(false)
             .build();
-        Client { address: address.to_owned(), token, agent: config.into() }
+        Client {
+            address: address.to_owned(),
+            token,
+            agent: config.into(),
+        }
     }
 
     /// The answer, or what went wrong and what to do.
     pub(crate) fn ask(&self, method: Method, path: &str) -> Result<Value, String> {
         let url = format!("http://{}{path}", self.address);
-        let token = self.token.as_ref().map(|token| format!("Bearer {}", token.reveal()));
+        let token = self
+            .token
+            .as_ref()
+            .map(|token| format!("Bearer {}", token.reveal()));
         let name = "authorization";
         let answer = match method {
             Method::Get => {
                 let request = self.agent.get(&url);
-                token.iter().fold(request, |request, token| request.header(name, token)).call()
+                token
+                    .iter()
+                    .fold(request, |request, token| request.header(name, token))
+                    .call()
             }
             Method::Delete => {
                 let request = self.agent.delete(&url);
-                token.iter().fold(request, |request, token| request.header(name, token)).call()
+                token
+                    .iter()
+                    .fold(request, |request, token| request.header(name, token))
+                    .call()
             }
             Method::Put(body) => {
-                let request = self.agent.put(&url).header("content-type", "application/json");
-                let request = token.iter().fold(request, |request, token| request.header(name, token));
+                let request = self
+                    .agent
+                    .put(&url)
+                    .header("content-type", "application/json");
+                let request = token
+                    .iter()
+                    .fold(request, |request, token| request.header(name, token));
                 request.send(body.to_string())
             }
         };

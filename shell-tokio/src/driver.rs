@@ -122,12 +122,19 @@ impl std::fmt::Display for DriverError {
 impl Driver {
     /// A driver of this node.
     pub fn new(node: Node, inputs: Inputs, outlets: Outlets) -> Driver {
-        Driver { node, inputs, outlets, own: VecDeque::new() }
+        Driver {
+            node,
+            inputs,
+            outlets,
+            own: VecDeque::new(),
+        }
     }
 
     /// Drives until `stop`, then lets the disk finish. To be called on a thread of its own.
     pub fn run(mut self, stop: oneshot::Receiver<()>) -> Result<(), DriverError> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build();
         let runtime = runtime.expect("the system has room for a timer");
         let ended = runtime.block_on(self.drive(stop));
         self.outlets.disk.stop();
@@ -196,7 +203,8 @@ impl Driver {
         match effect {
             Effect::Peer(envelope) => {
                 if let Some(peer) = self.outlets.peers.send(envelope) {
-                    self.own.push_back(Input::Peer(PeerInput::Unreachable(peer)));
+                    self.own
+                        .push_back(Input::Peer(PeerInput::Unreachable(peer)));
                 }
             }
             Effect::Source(effect) => self.outlets.source.carry_out(effect),

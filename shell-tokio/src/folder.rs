@@ -29,16 +29,23 @@ impl Folder {
     /// Makes the folder if it is missing, and locks it.
     pub fn open(path: &Path) -> Result<Folder, String> {
         let failed = |what: &str, error: &io::Error| {
-            format!("data = {}: {what}: {error}. Name a folder that this user may write to", path.display())
+            format!(
+                "data = {}: {what}: {error}. Name a folder that this user may write to",
+                path.display()
+            )
         };
         DirBuilder::new()
             .recursive(true)
             .mode(0o750)
             .create(path)
             .map_err(|error| failed("cannot be made", &error))?;
-        let lock = private(&path.join("lock"), false).map_err(|error| failed("cannot be used", &error))?;
+        let lock =
+            private(&path.join("lock"), false).map_err(|error| failed("cannot be used", &error))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Folder { path: path.to_owned(), _lock: lock }),
+            Ok(()) => Ok(Folder {
+                path: path.to_owned(),
+                _lock: lock,
+            }),
             Err(TryLockError::WouldBlock) => Err(format!(
                 "data = {}: in use by another kingbus. Stop it, or give this node a folder of its own",
                 path.display()
@@ -60,7 +67,10 @@ impl Folder {
         if let Some(text) = self.read(&file)? {
             let owner: Owner = toml::from_str(&text)
                 .map_err(|error| format!("{}: {}", file.display(), error.message()))?;
-            let wanted = Owner { node, server_uuid: configured.unwrap_or(owner.server_uuid) };
+            let wanted = Owner {
+                node,
+                server_uuid: configured.unwrap_or(owner.server_uuid),
+            };
             if owner != wanted {
                 return Err(format!(
                     "data = {}: belongs to node {} with server_uuid {}, the configuration says node {} \
@@ -117,7 +127,12 @@ impl Folder {
 
 /// A file only this user may read.
 fn private(path: &Path, truncate: bool) -> io::Result<File> {
-    OpenOptions::new().write(true).create(true).truncate(truncate).mode(0o600).open(path)
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(truncate)
+        .mode(0o600)
+        .open(path)
 }
 
 /// A random UUID (version 4).
@@ -146,7 +161,11 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join("a/b");
         let first = Folder::open(&path).expect("opened");
-        assert!(Folder::open(&path).expect_err("locked").contains("another kingbus"));
+        assert!(
+            Folder::open(&path)
+                .expect_err("locked")
+                .contains("another kingbus")
+        );
         drop(first);
         Folder::open(&path).expect("free again");
     }
@@ -159,7 +178,10 @@ mod tests {
         assert_eq!(folder.server_uuid(&config("")), Ok(uuid));
         let secret = folder.own_secret().expect("made");
         assert_eq!(folder.own_secret(), Ok(secret));
-        let mode = std::fs::metadata(dir.path().join("secret")).expect("there").permissions().mode();
+        let mode = std::fs::metadata(dir.path().join("secret"))
+            .expect("there")
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600);
     }
 

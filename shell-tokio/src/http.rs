@@ -91,7 +91,11 @@ pub struct Requests {
 impl Requests {
     /// No requests yet.
     pub fn new(inbox: Inbox) -> Requests {
-        Requests { inbox, last: AtomicU64::new(0), waiting: Mutex::default() }
+        Requests {
+            inbox,
+            last: AtomicU64::new(0),
+            waiting: Mutex::default(),
+        }
     }
 
     /// The node's status. None: the node is gone.
@@ -104,7 +108,10 @@ impl Requests {
 
     /// Has the cluster follow this source. Error: why not, and what to do.
     pub async fn set_source(&self, definition: Option<SourceDefinition>) -> Result<(), String> {
-        match self.ask(|token| AdminInput::SetSource { token, definition }).await {
+        match self
+            .ask(|token| AdminInput::SetSource { token, definition })
+            .await
+        {
             Some(Answer::Done) => Ok(()),
             Some(Answer::Refused(text)) => Err(text),
             Some(Answer::Status(_)) | None => Err("the node does not answer".to_owned()),
@@ -117,7 +124,10 @@ impl Requests {
         self.waiting().insert(token, to);
         let asked = self.inbox.admin(question(token)).await;
         let answer = match asked {
-            Ok(()) => timeout(ANSWER_TIMEOUT, answer).await.ok().and_then(Result::ok),
+            Ok(()) => timeout(ANSWER_TIMEOUT, answer)
+                .await
+                .ok()
+                .and_then(Result::ok),
             Err(_) => None,
         };
         self.waiting().remove(&token);
@@ -205,7 +215,11 @@ fn error(code: StatusCode, text: &str) -> Response {
 
 /// Lets requests with the right token pass; `/healthz` tells nothing that needs one.
 async fn authorize(State(port): State<Port>, request: Request, next: Next) -> Response {
-    let Some(token) = port.token.as_ref().filter(|_| request.uri().path() != "/healthz") else {
+    let Some(token) = port
+        .token
+        .as_ref()
+        .filter(|_| request.uri().path() != "/healthz")
+    else {
         return next.run(request).await;
     };
     let given = request.headers().get(header::AUTHORIZATION);
@@ -250,7 +264,10 @@ async fn put_source(State(port): State<Port>, body: Bytes) -> Response {
         Ok(definition) => definition,
         Err(text) => return error(StatusCode::BAD_REQUEST, &text),
     };
-    info!("an operator names the source {}:{}", definition.host, definition.port);
+    info!(
+        "an operator names the source {}:{}",
+        definition.host, definition.port
+    );
     port.set_source(Some(definition)).await
 }
 
@@ -273,7 +290,9 @@ fn parse(body: &[u8], keys: &Keys) -> Result<SourceDefinition, String> {
 
 fn about_fields(error: &serde_json::Error) -> bool {
     let text = error.to_string();
-    ["unknown field", "missing field", "duplicate field"].iter().any(|what| text.starts_with(what))
+    ["unknown field", "missing field", "duplicate field"]
+        .iter()
+        .any(|what| text.starts_with(what))
 }
 
 /// A definition of this source, as far as its values can be.
@@ -297,7 +316,10 @@ mod tests {
     use super::*;
 
     fn read(body: &str) -> Result<SourceDefinition, String> {
-        parse(body.as_bytes(), &Keys::new(&Secret::new("0123456789abcdef")))
+        parse(
+            body.as_bytes(),
+            &Keys::new(&Secret::new("0123456789abcdef")),
+        )
     }
 
     #[test]
@@ -311,15 +333,27 @@ mod tests {
     #[test]
     fn wrong_bodies_are_refused_without_quoting_a_password() {
         for (body, part) in [
-            (r#"{"host":"h","user":"u","password":"hunter2","prot":1}"#, "unknown field `prot`"),
+            (
+                r#"{"host":"h","user":"u","password":"hunter2","prot":1}"#,
+                "unknown field `prot`",
+            ),
             (r#"{"host":"h","user":"u"}"#, "missing field `password`"),
-            (r#"{"host":"h","user":"u","port":"hunter2","password":"x"}"#, "wrong type"),
+            (
+                r#"{"host":"h","user":"u","port":"hunter2","password":"x"}"#,
+                "wrong type",
+            ),
             (r#"{"host":"","user":"u","password":"hunter2"}"#, "host"),
-            (r#"{"host":"h","user":"u","password":"hunter2","start":"x:y"}"#, "start"),
+            (
+                r#"{"host":"h","user":"u","password":"hunter2","start":"x:y"}"#,
+                "start",
+            ),
             (r#"{"host":"h""#, "EOF"),
         ] {
             let error = read(body).expect_err("refused");
-            assert!(error.contains(part) && !error.contains("hunter2"), "{error}");
+            assert!(
+                error.contains(part) && !error.contains("hunter2"),
+                "{error}"
+            );
         }
     }
 }

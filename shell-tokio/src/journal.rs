@@ -27,9 +27,15 @@ fn compare(last: Option<&Status>, now: &Status) {
     if changed(|status| &status.role) || last.is_none_or(|last| last.leader != now.leader) {
         match now.leader {
             Some(leader) => {
-                info!("node {} is {} in term {}, the leader is node {leader}", now.node, now.role, now.term);
+                info!(
+                    "node {} is {} in term {}, the leader is node {leader}",
+                    now.node, now.role, now.term
+                );
             }
-            None => info!("node {} is {} in term {}, no leader is known", now.node, now.role, now.term),
+            None => info!(
+                "node {} is {} in term {}, no leader is known",
+                now.node, now.role, now.term
+            ),
         }
     }
     if last.is_none_or(|last| last.not_serving_because != now.not_serving_because) {
@@ -57,16 +63,20 @@ fn source(last: Option<&Status>, now: &Status) {
         (_, _) => String::new(),
     };
     // Each reason once, not with each try.
-    if let Some(error) = &source.error {
-        if before.is_none_or(|before| before.error.as_ref() != Some(error)) {
-            warn!("source {error}");
-        }
+    if let Some(error) = &source.error
+        && before.is_none_or(|before| before.error.as_ref() != Some(error))
+    {
+        warn!("source {error}");
     }
     if before.is_none_or(|before| before.state != source.state) {
         match source.state.as_str() {
             "streaming" => {
                 let version = source.version.as_deref().unwrap_or("?");
-                let semi_sync = if source.semi_sync { ", semi-synchronous" } else { "" };
+                let semi_sync = if source.semi_sync {
+                    ", semi-synchronous"
+                } else {
+                    ""
+                };
                 info!("source {place} is streaming (version {version}{semi_sync})");
             }
             "none" => info!("no source is named"),

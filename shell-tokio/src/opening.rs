@@ -46,7 +46,10 @@ impl From<Damage> for Trouble {
 /// Opens log and index in the data folder.
 pub fn open(data: &Path, cluster: Uuid) -> Result<Opened, Trouble> {
     let failed = |error: io::Error| {
-        Trouble::Failed(format!("{}: cannot be read: {error}", log_folder(data).display()))
+        Trouble::Failed(format!(
+            "{}: cannot be read: {error}",
+            log_folder(data).display()
+        ))
     };
     let files = Files::open(&log_folder(data)).map_err(failed)?;
     let segments = files.list().map_err(failed)?;
@@ -55,7 +58,11 @@ pub fn open(data: &Path, cluster: Uuid) -> Result<Opened, Trouble> {
     for segment in &recovered.discard {
         files.delete(*segment).map_err(failed)?;
     }
-    Ok(Opened { files: Arc::new(files), index, recovered })
+    Ok(Opened {
+        files: Arc::new(files),
+        index,
+        recovered,
+    })
 }
 
 /// The index and its last checkpoint; an empty one where it is missing or cannot be used.
@@ -77,7 +84,8 @@ fn open_index(folder: &Path) -> Result<(Index, Option<Checkpoint>), Trouble> {
         }
         Ok(()) | Err(_) => {}
     }
-    let index = Index::open(folder).map_err(|error| failed(format!("cannot be made: {error:?}")))?;
+    let index =
+        Index::open(folder).map_err(|error| failed(format!("cannot be made: {error:?}")))?;
     Ok((index, None))
 }
 
@@ -91,20 +99,38 @@ fn recover(
     if let Some(checkpoint) = &checkpoint {
         let segment = checkpoint.segment;
         if !segments.contains_key(&segment) {
-            let what = format!("the index needs {}, which is missing", files.path(segment).display());
-            return Err(Damage { segment, offset: 0, what }.into());
+            let what = format!(
+                "the index needs {}, which is missing",
+                files.path(segment).display()
+            );
+            return Err(Damage {
+                segment,
+                offset: 0,
+                what,
+            }
+            .into());
         }
     } else if !segments.is_empty() {
         info!("making the index from {} segments", segments.len());
     }
     let mut recovery = Recovery::new(cluster, checkpoint);
-    let mut sink = Sink { index, ops: Vec::new(), failed: None };
+    let mut sink = Sink {
+        index,
+        ops: Vec::new(),
+        failed: None,
+    };
     let last = segments.last_key_value().map(|(id, _)| *id);
     for (&segment, &len) in segments.range(recovery.from_segment()..) {
-        let damage = |error: io::Error| Damage { segment, offset: 0, what: error.to_string() };
+        let damage = |error: io::Error| Damage {
+            segment,
+            offset: 0,
+            what: error.to_string(),
+        };
         let file = files.get(segment).map_err(damage)?;
         let mut read = |offset, len| read_at(&file, offset, len).map_err(|e| e.to_string());
-        recovery.segment(segment, len, last == Some(segment), &mut read, &mut |ops| sink.take(ops))?;
+        recovery.segment(segment, len, last == Some(segment), &mut read, &mut |ops| {
+            sink.take(ops)
+        })?;
     }
     sink.put();
     match sink.failed {

@@ -71,7 +71,10 @@ impl Keys {
     /// From the cluster's secret.
     pub fn new(secret: &Secret) -> Keys {
         let key = |purpose: &[u8]| mac(secret.0.as_bytes(), &[b"kingbus 1 ", purpose]);
-        Keys { seal: key(b"seal"), peer: key(b"peer") }
+        Keys {
+            seal: key(b"seal"),
+            peer: key(b"peer"),
+        }
     }
 
     /// The key for authentication between nodes.
@@ -82,7 +85,10 @@ impl Keys {
     /// Encrypts a password, so that only a node with the same secret can read it.
     pub fn seal(&self, password: &Secret) -> Sealed {
         let nonce: [u8; NONCE_LEN] = rand::random();
-        let payload = Payload { msg: password.0.as_bytes(), aad: SEALED_FOR };
+        let payload = Payload {
+            msg: password.0.as_bytes(),
+            aad: SEALED_FOR,
+        };
         let cipher = XChaCha20Poly1305::new(&self.seal.into());
         let sealed = cipher
             .encrypt(&XNonce::from(nonce), payload)
@@ -102,9 +108,17 @@ impl Keys {
         }
         let cipher = XChaCha20Poly1305::new(&self.seal.into());
         let plain = cipher
-            .decrypt(XNonce::from_slice(nonce), Payload { msg, aad: SEALED_FOR })
+            .decrypt(
+                XNonce::from_slice(nonce),
+                Payload {
+                    msg,
+                    aad: SEALED_FOR,
+                },
+            )
             .map_err(|_| WrongSecret)?;
-        String::from_utf8(plain).map(Secret).map_err(|_| WrongSecret)
+        String::from_utf8(plain)
+            .map(Secret)
+            .map_err(|_| WrongSecret)
     }
 }
 
@@ -148,7 +162,10 @@ mod tests {
             let mut bytes = sealed.0.clone();
             bytes[at] ^= 1;
             assert_eq!(keys.open(&Sealed(bytes)), Err(WrongSecret));
-            assert_eq!(keys.open(&Sealed(sealed.0[..at].to_vec())), Err(WrongSecret));
+            assert_eq!(
+                keys.open(&Sealed(sealed.0[..at].to_vec())),
+                Err(WrongSecret)
+            );
         }
     }
 

@@ -10,17 +10,31 @@ pub(crate) fn status(status: &Status) -> String {
     let mut line = |name: &str, text: String| {
         writeln!(out, "{name:<9} {text}").expect("text can be written to a string");
     };
-    let leader = status.leader.map_or("no leader known".to_owned(), |id| format!("leader: node {id}"));
-    line("node", format!("{}, {} ({leader}, term {})", status.node, status.role, status.term));
-    line("replicas", match &status.not_serving_because {
-        Some(because) => format!("not served: {because}"),
-        None => "served".to_owned(),
+    let leader = status.leader.map_or("no leader known".to_owned(), |id| {
+        format!("leader: node {id}")
     });
+    line(
+        "node",
+        format!(
+            "{}, {} ({leader}, term {})",
+            status.node, status.role, status.term
+        ),
+    );
+    line(
+        "replicas",
+        match &status.not_serving_because {
+            Some(because) => format!("not served: {because}"),
+            None => "served".to_owned(),
+        },
+    );
     line("source", source(&status.source));
-    line("binlog", match status.binlog.file.as_str() {
-        "" => "none yet".to_owned(),
-        file => format!("{file}:{}", status.binlog.position),
-    });
+    line(
+        "binlog",
+        match status.binlog.file.as_str() {
+            "" => "none yet".to_owned(),
+            file => format!("{file}:{}", status.binlog.position),
+        },
+    );
     line("executed", or_none(&status.executed.to_string()));
     line("purged", or_none(&status.purged.to_string()));
     line(
@@ -30,10 +44,13 @@ pub(crate) fn status(status: &Status) -> String {
             status.last, status.commit, status.applied, status.disk.segment
         ),
     );
-    line("disk", match &status.disk.error {
-        Some(error) => format!("{}: {error}", status.disk.state),
-        None => status.disk.state.clone(),
-    });
+    line(
+        "disk",
+        match &status.disk.error {
+            Some(error) => format!("{}: {error}", status.disk.state),
+            None => status.disk.state.clone(),
+        },
+    );
     for one in &status.replicas {
         line("replica", replica(one));
     }
@@ -45,7 +62,11 @@ pub(crate) fn source(source: &SourceStatus) -> String {
     let (Some(host), Some(port)) = (&source.host, source.port) else {
         return "none; name one with `kingbus source set`".to_owned();
     };
-    let mut text = format!("{}@{host}:{port}, {}", source.user.as_deref().unwrap_or("?"), source.state);
+    let mut text = format!(
+        "{}@{host}:{port}, {}",
+        source.user.as_deref().unwrap_or("?"),
+        source.state
+    );
     if let Some(version) = &source.version {
         write!(text, ", version {version}").expect("text can be written to a string");
     }
@@ -71,5 +92,9 @@ fn replica(replica: &ReplicaStatus) -> String {
 }
 
 fn or_none(text: &str) -> String {
-    if text.is_empty() { "none".to_owned() } else { text.to_owned() }
+    if text.is_empty() {
+        "none".to_owned()
+    } else {
+        text.to_owned()
+    }
 }

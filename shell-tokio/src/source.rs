@@ -72,7 +72,12 @@ impl Drop for Running {
 impl Connector {
     /// Connections run on `runtime` and report to `inbox`.
     pub fn new(identity: Identity, inbox: Inbox, runtime: tokio::runtime::Handle) -> Connector {
-        Connector { identity, inbox, runtime, running: None }
+        Connector {
+            identity,
+            inbox,
+            runtime,
+            running: None,
+        }
     }
 
     /// Takes an order; never waits.
@@ -88,10 +93,26 @@ impl Connector {
                 };
                 let run = connection.run(self.identity.clone(), definition);
                 let task = self.runtime.spawn(run);
-                self.running = Some(Running { epoch, orders, task });
+                self.running = Some(Running {
+                    epoch,
+                    orders,
+                    task,
+                });
             }
-            SourceEffect::Dump { epoch, executed, file, file_ordinal } => {
-                self.order(epoch, Input::Dump { executed, file, file_ordinal });
+            SourceEffect::Dump {
+                epoch,
+                executed,
+                file,
+                file_ordinal,
+            } => {
+                self.order(
+                    epoch,
+                    Input::Dump {
+                        executed,
+                        file,
+                        file_ordinal,
+                    },
+                );
             }
             SourceEffect::Committed { epoch, seq } => self.order(epoch, Input::Committed { seq }),
             SourceEffect::Disconnect { epoch } => {
@@ -101,7 +122,11 @@ impl Connector {
     }
 
     fn order(&self, epoch: Epoch, input: Input) {
-        if let Some(running) = self.running.as_ref().filter(|running| running.epoch == epoch) {
+        if let Some(running) = self
+            .running
+            .as_ref()
+            .filter(|running| running.epoch == epoch)
+        {
             // A connection that has ended has said so.
             let _ = running.orders.send(input);
         }
@@ -135,7 +160,10 @@ impl Connection {
         let session = match identity.keys.open(&definition.password) {
             Ok(password) => {
                 let password = Password::new(password.reveal().as_bytes());
-                Ok(Session::new(settings(&identity, definition, password), self.epoch))
+                Ok(Session::new(
+                    settings(&identity, definition, password),
+                    self.epoch,
+                ))
             }
             Err(wrong) => Err(Over::Lost(wrong.to_string())),
         };
@@ -149,7 +177,13 @@ impl Connection {
         if let Over::Lost(text) = over {
             let error = format!("{}: {text}", self.address);
             // Without a node there is nobody left to tell.
-            let _ = self.inbox.source(SourceInput::Failed { epoch: self.epoch, error }).await;
+            let _ = self
+                .inbox
+                .source(SourceInput::Failed {
+                    epoch: self.epoch,
+                    error,
+                })
+                .await;
         }
     }
 
@@ -157,9 +191,13 @@ impl Connection {
         let connect = timeout(CONNECT_TIMEOUT, TcpStream::connect(&self.address)).await;
         let connected = connect.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
         let stream = connected.map_err(|error| {
-            Over::Lost(format!("cannot be connected to: {error}; check host and port, and that it runs"))
+            Over::Lost(format!(
+                "cannot be connected to: {error}; check host and port, and that it runs"
+            ))
         })?;
-        stream.set_nodelay(true).map_err(|error| Over::Lost(error.to_string()))?;
+        stream
+            .set_nodelay(true)
+            .map_err(|error| Over::Lost(error.to_string()))?;
         Ok(stream)
     }
 
@@ -197,12 +235,14 @@ impl Connection {
                 let sent = sent.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
                 sent.map_err(|error| Over::Lost(format!("the connection is lost: {error}")))
             }
-            Output::Established(facts) => {
-                Ok(self.inbox.source(SourceInput::Established { epoch, facts }).await?)
-            }
-            Output::Chunk { seq, body } => {
-                Ok(self.inbox.source(SourceInput::Chunk { epoch, seq, body }).await?)
-            }
+            Output::Established(facts) => Ok(self
+                .inbox
+                .source(SourceInput::Established { epoch, facts })
+                .await?),
+            Output::Chunk { seq, body } => Ok(self
+                .inbox
+                .source(SourceInput::Chunk { epoch, seq, body })
+                .await?),
             Output::Failed(text) => Err(Over::Lost(text)),
         }
     }

@@ -9,8 +9,8 @@ use kingbus_core::node::config::SEGMENT_BYTES_DEFAULT;
 use serde::Deserialize;
 
 use super::{
-    ADMIN_DEFAULT, Admin, CONNECTIONS_MAX_DEFAULT, Cluster, Config, ConfigError, Identity, Replicas,
-    SERVER_ID_DEFAULT, Source, parse_start,
+    ADMIN_DEFAULT, Admin, CONNECTIONS_MAX_DEFAULT, Cluster, Config, ConfigError, Identity,
+    Replicas, SERVER_ID_DEFAULT, Source, parse_start,
 };
 use crate::secret::{SECRET_BYTES_MIN, Secret};
 
@@ -110,7 +110,10 @@ pub(super) fn parse(
 ) -> Result<Config, ConfigError> {
     let at = Reading { file: path, env };
     let file: File = toml::from_str(text).map_err(|error| at.unreadable(text, &error))?;
-    let cluster = file.cluster.map(|section| at.cluster(section)).transpose()?;
+    let cluster = file
+        .cluster
+        .map(|section| at.cluster(section))
+        .transpose()?;
     let identity = at.identity(file.identity, cluster.is_some())?;
     let segment_mib = file.segment_mib.unwrap_or(SEGMENT_BYTES_DEFAULT >> 20);
     if !SEGMENT_MIB_RANGE.contains(&segment_mib) {
@@ -129,7 +132,11 @@ pub(super) fn parse(
 
 impl Reading<'_> {
     fn error(&self, key: &str, text: impl Into<String>) -> ConfigError {
-        ConfigError { file: self.file.to_owned(), key: key.to_owned(), text: text.into() }
+        ConfigError {
+            file: self.file.to_owned(),
+            key: key.to_owned(),
+            text: text.into(),
+        }
     }
 
     /// The text of the error alone: the lines around it may hold a password.
@@ -137,7 +144,10 @@ impl Reading<'_> {
         let before = error.span().and_then(|span| text.get(..span.start));
         let line = before.map_or(1, |before| 1 + before.matches('\n').count());
         let what = error.message();
-        self.error("", format!("line {line}: {what}; kingbus.example.toml shows every key"))
+        self.error(
+            "",
+            format!("line {line}: {what}; kingbus.example.toml shows every key"),
+        )
     }
 
     /// A secret given by value, by file or, when neither is there, in the environment.
@@ -175,7 +185,10 @@ impl Reading<'_> {
         variable: &str,
     ) -> Result<Secret, ConfigError> {
         self.secret(key, value, file, variable)?.ok_or_else(|| {
-            self.error(key, format!("missing: set it, or {key}_file, or the variable {variable}"))
+            self.error(
+                key,
+                format!("missing: set it, or {key}_file, or the variable {variable}"),
+            )
         })
     }
 
@@ -185,12 +198,19 @@ impl Reading<'_> {
             Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => {
                 Ok(text.to_owned())
             }
-            _ => Err(self.error(key, format!("`{text}` is not HOST:PORT, such as 0.0.0.0:3307"))),
+            _ => Err(self.error(
+                key,
+                format!("`{text}` is not HOST:PORT, such as 0.0.0.0:3307"),
+            )),
         }
     }
 
     fn name(&self, key: &str, text: String) -> Result<String, ConfigError> {
-        if text.trim().is_empty() { Err(self.error(key, "empty: give a name")) } else { Ok(text) }
+        if text.trim().is_empty() {
+            Err(self.error(key, "empty: give a name"))
+        } else {
+            Ok(text)
+        }
     }
 
     fn replicas(&self, section: ReplicasSection) -> Result<Replicas, ConfigError> {
@@ -215,12 +235,22 @@ impl Reading<'_> {
         let key = "admin.listen";
         let text = section.listen.unwrap_or_else(|| ADMIN_DEFAULT.to_owned());
         let text = self.address(key, &text)?;
-        let found = text.to_socket_addrs().ok().and_then(|mut found| found.next());
+        let found = text
+            .to_socket_addrs()
+            .ok()
+            .and_then(|mut found| found.next());
         let listen: SocketAddr = found.ok_or_else(|| {
-            self.error(key, format!("`{text}` names no address of this machine; give an IP address"))
+            self.error(
+                key,
+                format!("`{text}` names no address of this machine; give an IP address"),
+            )
         })?;
-        let token =
-            self.secret("admin.token", section.token, section.token_file, "KINGBUS_ADMIN_TOKEN")?;
+        let token = self.secret(
+            "admin.token",
+            section.token,
+            section.token_file,
+            "KINGBUS_ADMIN_TOKEN",
+        )?;
         let token = token.filter(|token| !token.reveal().is_empty());
         if token.is_none() && !listen.ip().is_loopback() {
             return Err(self.error(
@@ -240,7 +270,10 @@ impl Reading<'_> {
             return Err(self.error("identity.server_id", format!("missing; {why}")));
         }
         if cluster && section.server_uuid.is_none() {
-            return Err(self.error("identity.server_uuid", format!("missing; {why} (see uuidgen)")));
+            return Err(self.error(
+                "identity.server_uuid",
+                format!("missing; {why} (see uuidgen)"),
+            ));
         }
         let server_id = section.server_id.unwrap_or(SERVER_ID_DEFAULT);
         if server_id == 0 {
@@ -252,7 +285,10 @@ impl Reading<'_> {
                 self.error("identity.server_uuid", text)
             })
         });
-        Ok(Identity { server_id, server_uuid: server_uuid.transpose()? })
+        Ok(Identity {
+            server_id,
+            server_uuid: server_uuid.transpose()?,
+        })
     }
 
     fn source(&self, section: SourceSection) -> Result<Source, ConfigError> {
@@ -296,7 +332,10 @@ impl Reading<'_> {
             return Err(self.error("cluster.nodes", text));
         }
         let Some(own) = nodes.get(&section.id) else {
-            let text = format!("node {} is not among cluster.nodes; add it there", section.id);
+            let text = format!(
+                "node {} is not among cluster.nodes; add it there",
+                section.id
+            );
             return Err(self.error("cluster.id", text));
         };
         let listen = section.listen.unwrap_or_else(|| own.clone());
@@ -314,7 +353,12 @@ impl Reading<'_> {
             return Err(self.error("cluster.secret", text));
         }
         let listen = self.address("cluster.listen", &listen)?;
-        Ok(Cluster { id: section.id, listen, nodes, secret })
+        Ok(Cluster {
+            id: section.id,
+            listen,
+            nodes,
+            secret,
+        })
     }
 }
 
@@ -358,44 +402,96 @@ mod tests {
     fn one_node_alone_needs_a_folder_and_a_replica_account() {
         let config = read(ALONE).expect("accepted");
         assert_eq!(config.admin.listen.to_string(), ADMIN_DEFAULT);
-        assert_eq!(config.identity, Identity { server_id: SERVER_ID_DEFAULT, server_uuid: None });
+        assert_eq!(
+            config.identity,
+            Identity {
+                server_id: SERVER_ID_DEFAULT,
+                server_uuid: None
+            }
+        );
         assert_eq!((config.node(), config.segment_bytes), (1, 256 << 20));
         assert_eq!((config.source, config.cluster), (None, None));
     }
 
     #[test]
     fn cluster_listens_on_its_own_address() {
-        let cluster = read(&format!("{ALONE}{CLUSTER}")).expect("accepted").cluster.expect("one");
-        assert_eq!((cluster.id, cluster.listen.as_str(), cluster.nodes.len()), (2, "b:7307", 2));
+        let cluster = read(&format!("{ALONE}{CLUSTER}"))
+            .expect("accepted")
+            .cluster
+            .expect("one");
+        assert_eq!(
+            (cluster.id, cluster.listen.as_str(), cluster.nodes.len()),
+            (2, "b:7307", 2)
+        );
     }
 
     #[test]
     fn errors_name_the_key_and_the_remedy() {
         refused("", &["data"]);
-        refused(&format!("datta = 1\n{ALONE}"), &["datta", "kingbus.example.toml"]);
+        refused(
+            &format!("datta = 1\n{ALONE}"),
+            &["datta", "kingbus.example.toml"],
+        );
         let without = ALONE.replace("password = \"p\"", "");
-        refused(&without, &["replicas.password", "password_file", "KINGBUS_REPLICAS_PASSWORD"]);
+        refused(
+            &without,
+            &[
+                "replicas.password",
+                "password_file",
+                "KINGBUS_REPLICAS_PASSWORD",
+            ],
+        );
         let twice = ALONE.replace("password = ", "password_file = \"f\"\npassword = ");
         refused(&twice, &["replicas.password", "twice"]);
         let unreadable = ALONE.replace("password = \"p\"", "password_file = \"/none\"");
         refused(&unreadable, &["replicas.password_file", "/none"]);
-        refused(&ALONE.replace("0.0.0.0:3307", "3307"), &["replicas.listen", "HOST:PORT"]);
-        refused(&format!("segment_mib = 1\n{ALONE}"), &["segment_mib", "8 to 4096"]);
-        refused(&format!("{ALONE}[admin]\nlisten = \"0.0.0.0:1\""), &["admin.token", "127.0.0.1"]);
-        refused(&format!("{ALONE}[identity]\nserver_uuid = \"x\""), &["identity.server_uuid"]);
-        refused(&format!("{ALONE}[identity]\nserver_id = 0"), &["identity.server_id"]);
+        refused(
+            &ALONE.replace("0.0.0.0:3307", "3307"),
+            &["replicas.listen", "HOST:PORT"],
+        );
+        refused(
+            &format!("segment_mib = 1\n{ALONE}"),
+            &["segment_mib", "8 to 4096"],
+        );
+        refused(
+            &format!("{ALONE}[admin]\nlisten = \"0.0.0.0:1\""),
+            &["admin.token", "127.0.0.1"],
+        );
+        refused(
+            &format!("{ALONE}[identity]\nserver_uuid = \"x\""),
+            &["identity.server_uuid"],
+        );
+        refused(
+            &format!("{ALONE}[identity]\nserver_id = 0"),
+            &["identity.server_id"],
+        );
         let source = format!("{ALONE}[source]\nhost = \"h\"\nuser = \"u\"\npassword = \"p\"\n");
-        refused(&format!("{source}start = \"x:y\""), &["source.start", "GTID set"]);
+        refused(
+            &format!("{source}start = \"x:y\""),
+            &["source.start", "GTID set"],
+        );
         refused(&source.replace("password", "pasword"), &["pasword"]);
     }
 
     #[test]
     fn cluster_errors_name_the_key_and_the_remedy() {
         let with = |from: &str, to: &str| format!("{ALONE}{}", CLUSTER.replace(from, to));
-        refused(&with("id = 2\n", "id = 3\n"), &["cluster.id", "cluster.nodes"]);
-        refused(&with("0123456789abcdef", "short"), &["cluster.secret", "openssl rand"]);
-        refused(&with("secret =", "secret_file = \"/none\" #"), &["cluster.secret_file"]);
-        refused(&with("server_id = 7", ""), &["identity.server_id", "every node"]);
+        refused(
+            &with("id = 2\n", "id = 3\n"),
+            &["cluster.id", "cluster.nodes"],
+        );
+        refused(
+            &with("0123456789abcdef", "short"),
+            &["cluster.secret", "openssl rand"],
+        );
+        refused(
+            &with("secret =", "secret_file = \"/none\" #"),
+            &["cluster.secret_file"],
+        );
+        refused(
+            &with("server_id = 7", ""),
+            &["identity.server_id", "every node"],
+        );
         refused(&with("id = 1,", "id = 2,"), &["cluster.nodes", "id 2"]);
         refused(&with("a:7307", "b:7307"), &["cluster.nodes", "b:7307"]);
     }

@@ -35,7 +35,10 @@ struct Held {
 impl Cache {
     /// Keeps `bytes_max` bytes of what is written.
     pub fn new(bytes_max: usize) -> Cache {
-        Cache { bytes_max, held: Mutex::default() }
+        Cache {
+            bytes_max,
+            held: Mutex::default(),
+        }
     }
 
     /// Takes the bodies of the records in `parts`, which are about to be written at `offset`.
@@ -58,7 +61,10 @@ impl Cache {
         });
         while held.written_bytes > self.bytes_max {
             let place = held.order.pop_front().expect("what is written is in order");
-            let body = held.bodies.remove(&place).expect("what is in order is held");
+            let body = held
+                .bodies
+                .remove(&place)
+                .expect("what is in order is held");
             held.written -= 1;
             held.written_bytes -= body.len() + ENTRY_BYTES;
         }
@@ -111,9 +117,14 @@ mod tests {
                 commit: Index(0),
                 durable: 0,
                 body_crc: crc32c::crc32c(body),
+                previous: 0,
             };
             parts.push(Bytes::copy_from_slice(&header.encode()));
-            spans.push(Span { segment, offset: at + RECORD_HEADER_LEN, len: header.len });
+            spans.push(Span {
+                segment,
+                offset: at + RECORD_HEADER_LEN,
+                len: header.len,
+            });
             at += header.record_len();
             if !body.is_empty() {
                 let padding = header.record_len() - RECORD_HEADER_LEN - u64::from(header.len);
@@ -126,13 +137,23 @@ mod tests {
     #[test]
     fn bodies_are_found_by_their_spans() {
         let cache = Cache::new(1 << 20);
-        let bodies = [Bytes::from_static(b"first"), Bytes::new(), Bytes::from_static(b"third")];
+        let bodies = [
+            Bytes::from_static(b"first"),
+            Bytes::new(),
+            Bytes::from_static(b"third"),
+        ];
         let (parts, spans) = records(&bodies, 64);
         cache.write(SegmentId(1), 64, &parts);
         assert_eq!(cache.get(spans[0]), Some(bodies[0].clone()));
         assert_eq!(cache.get(spans[2]), Some(bodies[2].clone()));
         assert_eq!(cache.get(Span { len: 4, ..spans[2] }), None);
-        assert_eq!(cache.get(Span { segment: SegmentId(2), ..spans[0] }), None);
+        assert_eq!(
+            cache.get(Span {
+                segment: SegmentId(2),
+                ..spans[0]
+            }),
+            None
+        );
     }
 
     #[test]

@@ -29,7 +29,10 @@ impl Files {
     /// The segments in `folder`, which is made if missing.
     pub fn open(folder: &Path) -> io::Result<Files> {
         std::fs::create_dir_all(folder)?;
-        Ok(Files { folder: folder.to_owned(), open: Mutex::default() })
+        Ok(Files {
+            folder: folder.to_owned(),
+            open: Mutex::default(),
+        })
     }
 
     /// The path of a segment.
@@ -54,8 +57,12 @@ impl Files {
     /// Makes a segment file whose blocks are all allocated, durably.
     pub fn create(&self, segment: SegmentId, len: u64) -> io::Result<()> {
         let path = self.path(segment);
-        let file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path)?;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(&path)?;
         match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, len) {
             Ok(()) => {}
             // Such a file system finds out later that it is full.
@@ -83,7 +90,10 @@ impl Files {
         if let Some(file) = self.held().get(&segment) {
             return Ok(file.clone());
         }
-        let file = OpenOptions::new().read(true).write(true).open(self.path(segment))?;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(self.path(segment))?;
         let file = Arc::new(file);
         self.hold(segment, file.clone());
         Ok(file)
@@ -123,8 +133,11 @@ pub fn read_at(file: &File, offset: u64, len: usize) -> io::Result<Bytes> {
 
 /// Writes the parts one after the other at `offset`.
 pub fn write_at(file: &File, mut offset: u64, parts: &[Bytes]) -> io::Result<()> {
-    let mut slices: Vec<IoSlice<'_>> =
-        parts.iter().filter(|part| !part.is_empty()).map(|part| IoSlice::new(part)).collect();
+    let mut slices: Vec<IoSlice<'_>> = parts
+        .iter()
+        .filter(|part| !part.is_empty())
+        .map(|part| IoSlice::new(part))
+        .collect();
     let mut rest = &mut slices[..];
     while !rest.is_empty() {
         let now = rest.len().min(SLICES_MAX);
@@ -143,7 +156,10 @@ pub fn write_at(file: &File, mut offset: u64, parts: &[Bytes]) -> io::Result<()>
 
 /// Whether the disk, or this user's share of it, is full.
 pub fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
 }
 
 #[cfg(test)]
@@ -155,14 +171,23 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let files = Files::open(&folder.path().join("log")).expect("opened");
         files.create(SegmentId(26), 8192).expect("made");
-        let parts: Vec<Bytes> = (0..2000u32).map(|n| Bytes::from(vec![n as u8; 3])).collect();
+        let parts: Vec<Bytes> = (0..2000u32)
+            .map(|n| Bytes::from(vec![n as u8; 3]))
+            .collect();
         let file = files.get(SegmentId(26)).expect("there");
         write_at(&file, 100, &parts).expect("written");
         let back = read_at(&file, 100, 6000).expect("read");
         assert_eq!(back, parts.concat());
         assert_eq!(read_at(&file, 8000, 6000).expect("read").len(), 192);
-        assert_eq!(files.list().expect("listed"), BTreeMap::from([(SegmentId(26), 8192)]));
-        assert!(files.path(SegmentId(26)).ends_with("log/000000000000001a.seg"));
+        assert_eq!(
+            files.list().expect("listed"),
+            BTreeMap::from([(SegmentId(26), 8192)])
+        );
+        assert!(
+            files
+                .path(SegmentId(26))
+                .ends_with("log/000000000000001a.seg")
+        );
         files.delete(SegmentId(26)).expect("deleted");
         assert!(files.get(SegmentId(26)).is_err());
     }

@@ -66,10 +66,13 @@ impl Index {
         family.set_block_based_table_factory(&blocks);
         family.set_write_buffer_size(WRITE_BUFFER_BYTES);
         family.set_max_write_buffer_number(WRITE_BUFFERS_MAX);
-        let families =
-            [ROWS, FILES, CHECKPOINTS].map(|name| ColumnFamilyDescriptor::new(name, family.clone()));
+        let families = [ROWS, FILES, CHECKPOINTS]
+            .map(|name| ColumnFamilyDescriptor::new(name, family.clone()));
         let db = DB::open_cf_descriptors(&options, folder, families)?;
-        Ok(Index { db, folder: folder.to_owned() })
+        Ok(Index {
+            db,
+            folder: folder.to_owned(),
+        })
     }
 
     /// The folder it lies in.
@@ -157,7 +160,11 @@ mod tests {
         IndexOp::Row(Row {
             index: LogIndex(index),
             term: Term(1),
-            span: Span { segment: SegmentId(1), offset: index * 100, len: 40 },
+            span: Span {
+                segment: SegmentId(1),
+                offset: index * 100,
+                len: 40,
+            },
             content: Content::Empty,
         })
     }
@@ -167,10 +174,15 @@ mod tests {
             ordinal,
             name: format!("binlog.{ordinal:06}"),
             first: LogIndex(first),
-            span: Span { segment: SegmentId(1), offset: 120, len: 400 },
+            span: Span {
+                segment: SegmentId(1),
+                offset: 120,
+                len: 400,
+            },
             events_from: 60,
             format_len: 122,
             header_len: 197,
+            checksum: true,
         })
     }
 
@@ -178,7 +190,9 @@ mod tests {
     fn rows_and_files_are_found_by_index() {
         let folder = tempfile::tempdir().expect("a folder");
         let index = Index::open(&folder.path().join("index")).expect("opened");
-        index.put(&(1..=600).map(row).collect::<Vec<_>>()).expect("put");
+        index
+            .put(&(1..=600).map(row).collect::<Vec<_>>())
+            .expect("put");
         index.put(&[file(1, 3), file(2, 300)]).expect("put");
         let rows = |from, to, max| -> Vec<u64> {
             let rows = index.rows(LogIndex(from), LogIndex(to), max).expect("read");
@@ -187,8 +201,16 @@ mod tests {
         assert_eq!(rows(255, 260, 100), [255, 256, 257, 258, 259]);
         assert_eq!(rows(599, 700, 100), [599, 600]);
         assert_eq!(rows(10, 500, 2), [10, 11]);
-        let at = |at| index.file(LogIndex(at)).expect("read").map(|file| file.ordinal);
-        assert_eq!((at(2), at(3), at(299), at(300), at(9999)), (None, Some(1), Some(1), Some(2), Some(2)));
+        let at = |at| {
+            index
+                .file(LogIndex(at))
+                .expect("read")
+                .map(|file| file.ordinal)
+        };
+        assert_eq!(
+            (at(2), at(3), at(299), at(300), at(9999)),
+            (None, Some(1), Some(1), Some(2), Some(2))
+        );
         assert_eq!(index.checkpoint(LogIndex(9)), Ok(None));
     }
 
@@ -196,8 +218,14 @@ mod tests {
     fn index_is_there_again_after_reopening() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("index");
-        Index::open(&path).expect("opened").put(&[row(7)]).expect("put");
+        Index::open(&path)
+            .expect("opened")
+            .put(&[row(7)])
+            .expect("put");
         let index = Index::open(&path).expect("opened again");
-        assert_eq!(index.rows(LogIndex(0), LogIndex(9), 9).expect("read").len(), 1);
+        assert_eq!(
+            index.rows(LogIndex(0), LogIndex(9), 9).expect("read").len(),
+            1
+        );
     }
 }

@@ -24,7 +24,12 @@ pub(super) enum IndexJob {
     /// Put these, atomically.
     Put(Vec<IndexOp>),
     /// Read rows.
-    Rows { token: u64, from: LogIndex, to: LogIndex, rows_max: usize },
+    Rows {
+        token: u64,
+        from: LogIndex,
+        to: LogIndex,
+        rows_max: usize,
+    },
     /// Read a checkpoint.
     Checkpoint { token: u64, at: LogIndex },
     /// Read a binlog file.
@@ -44,7 +49,9 @@ pub(super) fn run(
 ) {
     let mut next = None;
     loop {
-        let Some(job) = next.take().or_else(|| jobs.recv().ok()) else { return };
+        let Some(job) = next.take().or_else(|| jobs.recv().ok()) else {
+            return;
+        };
         let done = match job {
             IndexJob::Put(mut ops) => {
                 next = gather(&mut ops, jobs);
@@ -57,16 +64,21 @@ pub(super) fn run(
                     Err((folder, error)) => return given_up(&folder, error, answers),
                 }
             }
-            IndexJob::Rows { token, from, to, rows_max } => {
-                index.rows(from, to, rows_max).map(|rows| answer(answers, DiskInput::Rows { token, rows }))
-            }
+            IndexJob::Rows {
+                token,
+                from,
+                to,
+                rows_max,
+            } => index
+                .rows(from, to, rows_max)
+                .map(|rows| answer(answers, DiskInput::Rows { token, rows })),
             IndexJob::Checkpoint { token, at } => index.checkpoint(at).map(|checkpoint| {
                 let checkpoint = checkpoint.map(Box::new);
                 answer(answers, DiskInput::Checkpoint { token, checkpoint });
             }),
-            IndexJob::File { token, at } => {
-                index.file(at).map(|file| answer(answers, DiskInput::File { token, file }))
-            }
+            IndexJob::File { token, at } => index
+                .file(at)
+                .map(|file| answer(answers, DiskInput::File { token, file })),
             IndexJob::Body { token, span } => {
                 // What cannot be read is reported by the reader.
                 if let Ok(body) = reader.read_blocking(span) {

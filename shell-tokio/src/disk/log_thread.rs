@@ -29,7 +29,13 @@ pub(super) enum LogJob {
     /// Make a segment file.
     Create { segment: SegmentId, len: u64 },
     /// Write to one.
-    Write { seq: u64, segment: SegmentId, offset: u64, parts: Vec<Bytes>, sync: bool },
+    Write {
+        seq: u64,
+        segment: SegmentId,
+        offset: u64,
+        parts: Vec<Bytes>,
+        sync: bool,
+    },
 }
 
 /// Why a job was not done.
@@ -58,7 +64,14 @@ impl LogThread {
         answers: Answers,
         stop: Arc<AtomicBool>,
     ) -> LogThread {
-        LogThread { files, cache, answers, stop, dirty: BTreeMap::new(), full: false }
+        LogThread {
+            files,
+            cache,
+            answers,
+            stop,
+            dirty: BTreeMap::new(),
+            full: false,
+        }
     }
 
     /// Works until there is nobody left to give jobs, or until the disk fails: what failed once is
@@ -84,7 +97,13 @@ impl LogThread {
         for job in jobs {
             match job {
                 LogJob::Create { segment, len } => self.create(segment, len)?,
-                LogJob::Write { seq, segment, offset, parts, sync } => {
+                LogJob::Write {
+                    seq,
+                    segment,
+                    offset,
+                    parts,
+                    sync,
+                } => {
                     self.write(segment, offset, &parts)?;
                     if sync {
                         last = Some(seq);
@@ -94,7 +113,8 @@ impl LogThread {
         }
         let Some(seq) = last else { return Ok(()) };
         while let Some((segment, file)) = self.dirty.pop_first() {
-            file.sync_data().map_err(|error| self.broken("made durable", segment, &error))?;
+            file.sync_data()
+                .map_err(|error| self.broken("made durable", segment, &error))?;
         }
         self.answer(DiskInput::Written { seq });
         Ok(())

@@ -20,12 +20,12 @@ use std::thread::JoinHandle;
 use kingbus_core::node::port::{DiskEffect, DiskInput};
 use tokio::sync::mpsc::UnboundedSender;
 
-pub use self::cache::Cache;
+pub use self::cache::{CACHE_BYTES_MAX, Cache};
 pub use self::files::Files;
-pub use self::reader::{Reader, Unreadable};
 use self::index::Index;
 use self::index_thread::IndexJob;
 use self::log_thread::{LogJob, LogThread};
+pub use self::reader::{Reader, Unreadable};
 
 /// Folder of the segment files, inside the data folder.
 pub fn log_folder(data: &Path) -> PathBuf {
@@ -59,27 +59,60 @@ impl Disk {
         let thread = LogThread::new(files, cache.clone(), answers.clone(), stop.clone());
         let log_thread = spawn("log", move || thread.run(&log_jobs));
         let (reader, stop_index) = (reader.clone(), stop.clone());
-        let index_thread =
-            spawn("index", move || index_thread::run(index, &index_jobs, &reader, &answers, &stop_index));
+        let index_thread = spawn("index", move || {
+            index_thread::run(index, &index_jobs, &reader, &answers, &stop_index)
+        });
         let threads = vec![log_thread, index_thread];
-        Disk { cache, log: Some(log), index: Some(index_jobs_in), stop, threads }
+        Disk {
+            cache,
+            log: Some(log),
+            index: Some(index_jobs_in),
+            stop,
+            threads,
+        }
     }
 
     /// Takes an effect of the node; never waits. False: a thread is gone, and with it the disk.
     pub fn carry_out(&self, effect: DiskEffect) -> bool {
-        let to_index = |job| self.index.as_ref().is_some_and(|index| index.send(job).is_ok());
+        let to_index = |job| {
+            self.index
+                .as_ref()
+                .is_some_and(|index| index.send(job).is_ok())
+        };
         let to_log = |job| self.log.as_ref().is_some_and(|log| log.send(job).is_ok());
         match effect {
             DiskEffect::Create { segment, len } => to_log(LogJob::Create { segment, len }),
-            DiskEffect::Write { seq, segment, offset, parts, sync } => {
+            DiskEffect::Write {
+                seq,
+                segment,
+                offset,
+                parts,
+                sync,
+            } => {
                 self.cache.write(segment, offset, &parts);
-                to_log(LogJob::Write { seq, segment, offset, parts, sync })
+                to_log(LogJob::Write {
+                    seq,
+                    segment,
+                    offset,
+                    parts,
+                    sync,
+                })
             }
             DiskEffect::Index(ops) => to_index(IndexJob::Put(ops)),
-            DiskEffect::ReadRows { token, from, to, rows_max } => {
-                to_index(IndexJob::Rows { token, from, to, rows_max })
+            DiskEffect::ReadRows {
+                token,
+                from,
+                to,
+                rows_max,
+            } => to_index(IndexJob::Rows {
+                token,
+                from,
+                to,
+                rows_max,
+            }),
+            DiskEffect::ReadCheckpoint { token, at } => {
+                to_index(IndexJob::Checkpoint { token, at })
             }
-            DiskEffect::ReadCheckpoint { token, at } => to_index(IndexJob::Checkpoint { token, at }),
             DiskEffect::ReadFile { token, at } => to_index(IndexJob::File { token, at }),
             DiskEffect::ReadBody { token, span } => to_index(IndexJob::Body { token, span }),
         }

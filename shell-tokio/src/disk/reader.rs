@@ -9,9 +9,9 @@ use kingbus_core::log::{RECORD_HEADER_LEN, RecordHeader};
 use kingbus_core::node::port::DiskInput;
 use kingbus_core::types::Span;
 
+use super::Answers;
 use super::cache::Cache;
 use super::files::{self, Files};
-use super::Answers;
 
 /// Read at once, for those who read on from there.
 const WINDOW_BYTES: usize = 1 << 20;
@@ -49,7 +49,14 @@ impl Reader {
     /// Reads `files`; damage is reported to `answers`.
     pub fn new(files: Arc<Files>, cache: Arc<Cache>, answers: Answers) -> Reader {
         let windows = Mutex::default();
-        Reader { shared: Arc::new(Shared { files, cache, windows, answers }) }
+        Reader {
+            shared: Arc::new(Shared {
+                files,
+                cache,
+                windows,
+                answers,
+            }),
+        }
     }
 
     pub(super) fn cache(&self) -> &Arc<Cache> {
@@ -62,7 +69,7 @@ impl Reader {
             return Ok(body);
         }
         let shared = self.shared.clone();
-        let read = tokio::task::spawn_blocking(move || shared.from_file(span));
+        let read = tokio::task::spawn_blocking(move || shared.stored(span));
         read.await.unwrap_or(Err(Unreadable))
     }
 
@@ -70,7 +77,7 @@ impl Reader {
     pub fn read_blocking(&self, span: Span) -> Result<Bytes, Unreadable> {
         match self.shared.in_memory(span) {
             Some(body) => Ok(body),
-            None => self.shared.from_file(span),
+            None => self.shared.stored(span),
         }
     }
 }
@@ -81,12 +88,16 @@ impl Shared {
             return Some(Bytes::new());
         }
         self.cache.get(span).or_else(|| {
-            let window = self.windows().iter().find(|window| window.holds(span)).cloned()?;
+            let window = self
+                .windows()
+                .iter()
+                .find(|window| window.holds(span))
+                .cloned()?;
             window.body(span).ok()
         })
     }
 
-    fn from_file(&self, span: Span) -> Result<Bytes, Unreadable> {
+    fn stored(&self, span: Span) -> Result<Bytes, Unreadable> {
         match self.read_window(span) {
             Ok(body) => Ok(body),
             Err(what) => {
@@ -104,11 +115,18 @@ impl Shared {
     }
 
     fn read_window(&self, span: Span) -> Result<Bytes, String> {
-        let file = self.files.get(span.segment).map_err(|error| error.to_string())?;
+        let file = self
+            .files
+            .get(span.segment)
+            .map_err(|error| error.to_string())?;
         let start = span.offset.saturating_sub(RECORD_HEADER_LEN);
         let len = WINDOW_BYTES.max(RECORD_HEADER_LEN as usize + span.len as usize);
         let bytes = files::read_at(&file, start, len).map_err(|error| error.to_string())?;
-        let window = Window { segment: span.segment, start, bytes };
+        let window = Window {
+            segment: span.segment,
+            start,
+            bytes,
+        };
         let body = window.body(span)?;
         let mut windows = self.windows();
         windows.push_front(window);

@@ -26,12 +26,15 @@ impl Outgoing {
     pub fn frame(&mut self, parts: Vec<Bytes>) {
         let len: usize = parts.iter().map(Bytes::len).sum();
         assert!(len <= FRAME_BYTES_MAX, "a longer frame is not queued");
-        let crc = parts.iter().fold(0, |crc, part| crc32c::crc32c_append(crc, part));
+        let crc = parts
+            .iter()
+            .fold(0, |crc, part| crc32c::crc32c_append(crc, part));
         let mut head = BytesMut::with_capacity(HEAD_LEN);
         head.put_u32_le(len as u32);
         head.put_u32_le(crc);
         self.parts.push_back(head.freeze());
-        self.parts.extend(parts.into_iter().filter(|part| !part.is_empty()));
+        self.parts
+            .extend(parts.into_iter().filter(|part| !part.is_empty()));
     }
 
     /// Whether all is written.
@@ -41,8 +44,12 @@ impl Outgoing {
 
     /// Writes some of it.
     pub async fn write_some<W: AsyncWrite + Unpin>(&mut self, to: &mut W) -> io::Result<()> {
-        let slices: Vec<IoSlice<'_>> =
-            self.parts.iter().take(SLICES_MAX).map(|part| IoSlice::new(part)).collect();
+        let slices: Vec<IoSlice<'_>> = self
+            .parts
+            .iter()
+            .take(SLICES_MAX)
+            .map(|part| IoSlice::new(part))
+            .collect();
         let mut written = to.write_vectored(&slices).await?;
         if written == 0 {
             return Err(io::ErrorKind::WriteZero.into());
@@ -62,7 +69,10 @@ impl Outgoing {
 
 /// Reads a frame; it is empty for a sign of life.
 pub async fn read<R: AsyncRead + Unpin>(from: &mut R) -> io::Result<Bytes> {
-    let (len, crc) = (from.read_u32_le().await? as usize, from.read_u32_le().await?);
+    let (len, crc) = (
+        from.read_u32_le().await? as usize,
+        from.read_u32_le().await?,
+    );
     if len > FRAME_BYTES_MAX {
         let text = format!("a frame of {len} bytes; at most {FRAME_BYTES_MAX} are taken");
         return Err(io::Error::new(io::ErrorKind::InvalidData, text));
@@ -104,7 +114,10 @@ mod tests {
         assert_eq!(read(&mut from).await.expect("read"), "headbody");
         assert_eq!(read(&mut from).await.expect("read"), "");
         assert_eq!(read(&mut from).await.expect("read"), "next");
-        assert_eq!(read(&mut from).await.expect_err("end").kind(), io::ErrorKind::UnexpectedEof);
+        assert_eq!(
+            read(&mut from).await.expect_err("end").kind(),
+            io::ErrorKind::UnexpectedEof
+        );
     }
 
     #[tokio::test]

@@ -10,6 +10,8 @@
 //! The answerer proves nothing to a caller that has not proved itself. After this the caller sends
 //! frames and the answerer is silent: each direction has its own connection.
 
+use std::collections::BTreeSet;
+
 use kingbus_core::gtid::Uuid;
 use kingbus_core::types::NodeId;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -85,11 +87,7 @@ impl std::fmt::Display for HandshakeError {
 }
 
 /// Calls node `peer` on a new connection.
-pub async fn call<S>(
-    stream: &mut S,
-    own: &Credentials,
-    peer: NodeId,
-) -> Result<(), HandshakeError>
+pub async fn call<S>(stream: &mut S, own: &Credentials, peer: NodeId) -> Result<(), HandshakeError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -98,10 +96,15 @@ where
     let answerer = read_hello(stream, own).await?;
     let found = sender(&answerer);
     if found != peer {
-        return Err(HandshakeError::Node { expected: peer, found });
+        return Err(HandshakeError::Node {
+            expected: peer,
+            found,
+        });
     }
     let key = own.keys.peer();
-    stream.write_all(&mac(key, &[b"caller", &caller, &answerer])).await?;
+    stream
+        .write_all(&mac(key, &[b"caller", &caller, &answerer]))
+        .await?;
     let mut proof = [0; PROOF_LEN];
     stream.read_exact(&mut proof).await?;
     if mac_is(key, &[b"answerer", &caller, &answerer], &proof) {
@@ -115,7 +118,7 @@ where
 pub async fn answer<S>(
     stream: &mut S,
     own: &Credentials,
-    known: &dyn Fn(NodeId) -> bool,
+    known: &BTreeSet<NodeId>,
 ) -> Result<NodeId, HandshakeError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -130,10 +133,15 @@ where
     if !mac_is(key, &[b"caller", &caller, &answerer], &proof) {
         return Err(HandshakeError::Secret);
     }
-    if !known(peer) {
-        return Err(HandshakeError::Node { expected: own.node, found: peer });
+    if !known.contains(&peer) {
+        return Err(HandshakeError::Node {
+            expected: own.node,
+            found: peer,
+        });
     }
-    stream.write_all(&mac(key, &[b"answerer", &caller, &answerer])).await?;
+    stream
+        .write_all(&mac(key, &[b"answerer", &caller, &answerer]))
+        .await?;
     Ok(peer)
 }
 
@@ -165,7 +173,10 @@ where
     }
     let to = number(&hello[32..40]);
     if to != own.node {
-        return Err(HandshakeError::Node { expected: to, found: own.node });
+        return Err(HandshakeError::Node {
+            expected: to,
+            found: own.node,
+        });
     }
     Ok(hello)
 }
@@ -187,7 +198,11 @@ mod tests {
 
     fn node(id: u64, cluster: u8, secret: &str) -> Credentials {
         let keys = Keys::new(&Secret::new(secret));
-        Credentials { cluster: Uuid([cluster; 16]), node: NodeId(id), keys }
+        Credentials {
+            cluster: Uuid([cluster; 16]),
+            node: NodeId(id),
+            keys,
+        }
     }
 
     async fn meet(
@@ -197,8 +212,8 @@ mod tests {
     ) -> (Result<(), HandshakeError>, Result<NodeId, HandshakeError>) {
         let (mut a, mut b) = tokio::io::duplex(1024);
         let calling = async move { call(&mut a, &caller, NodeId(peer)).await };
-        let answering =
-            async move { answer(&mut b, &answerer, &|id| id.0 <= 3 && id != answerer.node).await };
+        let known = [1, 2, 3].map(NodeId).into();
+        let answering = async move { answer(&mut b, &answerer, &known).await };
         tokio::join!(calling, answering)
     }
 

@@ -23,7 +23,12 @@ const CONNECTIONS_MAX: usize = 64;
 const BUFFER_BYTES: usize = 64 << 10;
 
 /// Takes connections of the nodes in `known`, for ever.
-pub async fn listen(listener: TcpListener, own: Credentials, known: BTreeSet<NodeId>, inbox: Inbox) {
+pub async fn listen(
+    listener: TcpListener,
+    own: Credentials,
+    known: BTreeSet<NodeId>,
+    inbox: Inbox,
+) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let (own, known) = (Arc::new(own), Arc::new(known));
     loop {
@@ -53,14 +58,18 @@ async fn serve(
     inbox: &Inbox,
 ) -> Result<(), String> {
     super::prepare(&stream).map_err(|error| error.to_string())?;
-    let is_known = |id| known.contains(&id);
-    let peer = timeout(CONNECT_TIMEOUT, handshake::answer(&mut stream, own, &is_known))
+    let peer = timeout(CONNECT_TIMEOUT, handshake::answer(&mut stream, own, known))
         .await
         .map_err(|_| "no handshake in time".to_owned())?
         .map_err(|error| error.to_string())?;
-    receive(BufReader::with_capacity(BUFFER_BYTES, stream), own, peer, inbox)
-        .await
-        .map_err(|error| format!("node {peer}: {error}"))
+    receive(
+        BufReader::with_capacity(BUFFER_BYTES, stream),
+        own,
+        peer,
+        inbox,
+    )
+    .await
+    .map_err(|error| format!("node {peer}: {error}"))
 }
 
 async fn receive(
@@ -78,7 +87,10 @@ async fn receive(
         let envelope = Envelope::from_frame(frame)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
         if envelope.from != peer || envelope.to != own.node {
-            let text = format!("a message from node {} to node {}", envelope.from, envelope.to);
+            let text = format!(
+                "a message from node {} to node {}",
+                envelope.from, envelope.to
+            );
             return Err(io::Error::new(io::ErrorKind::InvalidData, text));
         }
         if inbox.peer(PeerInput::Message(envelope)).await.is_err() {

@@ -65,7 +65,11 @@ struct State {
 
 impl Peers {
     /// Keeps a connection to each of these peers, on the running runtime.
-    pub fn start(addresses: &BTreeMap<NodeId, String>, own: &Credentials, reader: &Reader) -> Peers {
+    pub fn start(
+        addresses: &BTreeMap<NodeId, String>,
+        own: &Credentials,
+        reader: &Reader,
+    ) -> Peers {
         let start = |(&peer, address): (&NodeId, &String)| {
             let (queue, frames) = mpsc::channel(QUEUE_FRAMES_MAX);
             let state = Arc::new(State::default());
@@ -77,9 +81,18 @@ impl Peers {
                 state: state.clone(),
             };
             tokio::spawn(link.run(frames));
-            (peer, Peer { queue, state, reported: None })
+            (
+                peer,
+                Peer {
+                    queue,
+                    state,
+                    reported: None,
+                },
+            )
         };
-        Peers { peers: addresses.iter().map(start).collect() }
+        Peers {
+            peers: addresses.iter().map(start).collect(),
+        }
     }
 
     /// Queues a message. Returns the peer when Raft is to be told that messages to it are dropped.
@@ -88,9 +101,12 @@ impl Peers {
         // A member that the configuration does not name cannot be reached.
         let peer = self.peers.get_mut(&id)?;
         let dropped_before = peer.state.dropped.swap(false, Ordering::Relaxed);
-        let sent = peer.state.connected.load(Ordering::Relaxed) && peer.queue(envelope.into_frame());
+        let sent =
+            peer.state.connected.load(Ordering::Relaxed) && peer.queue(envelope.into_frame());
         let unreachable = (dropped_before || !sent)
-            && peer.reported.is_none_or(|at| at.elapsed() >= UNREACHABLE_PAUSE);
+            && peer
+                .reported
+                .is_none_or(|at| at.elapsed() >= UNREACHABLE_PAUSE);
         if unreachable {
             peer.reported = Some(Instant::now());
         }

@@ -56,7 +56,10 @@ impl Link {
                     }
                 }
                 Err(text) if told.as_ref() != Some(&text) => {
-                    warn!("node {} at {} cannot be reached: {text}", self.peer, self.address);
+                    warn!(
+                        "node {} at {} cannot be reached: {text}",
+                        self.peer, self.address
+                    );
                     told = Some(text);
                 }
                 Err(text) => debug!("node {} at {}: {text}", self.peer, self.address),
@@ -71,13 +74,17 @@ impl Link {
 
     async fn connect(&self) -> Result<TcpStream, String> {
         let connect = async {
-            let mut stream = TcpStream::connect(&self.address).await.map_err(|e| e.to_string())?;
+            let mut stream = TcpStream::connect(&self.address)
+                .await
+                .map_err(|e| e.to_string())?;
             super::prepare(&stream).map_err(|error| error.to_string())?;
             let known = handshake::call(&mut stream, &self.own, self.peer).await;
             known.map_err(|error| error.to_string())?;
             Ok(stream)
         };
-        timeout(CONNECT_TIMEOUT, connect).await.unwrap_or_else(|_| Err("no answer in time".to_owned()))
+        timeout(CONNECT_TIMEOUT, connect)
+            .await
+            .unwrap_or_else(|_| Err("no answer in time".to_owned()))
     }
 
     /// What was meant for a lost connection is dropped. False: nobody is left to queue frames.

@@ -151,7 +151,9 @@ impl<'a> Connection<'a> {
                 }
                 Event::Effect(effect) => self.effects(effect).await?,
                 Event::ServingEnded(text) => {
-                    return Err(Over(format!("closed, since this node does not serve now: {text}")));
+                    return Err(Over(format!(
+                        "closed, since this node does not serve now: {text}"
+                    )));
                 }
                 Event::Idle => return Err(Over("it was silent for too long".to_owned())),
             }
@@ -160,8 +162,14 @@ impl<'a> Connection<'a> {
 
     async fn next(&mut self, input: &mut [u8]) -> Event {
         let Some(dump) = &mut self.dump else {
-            let patience = if self.said_anything { IDLE_MAX } else { LOGIN_MAX };
-            let ended = self.serving.wait_for(|serving| matches!(serving, Serving::No { .. }));
+            let patience = if self.said_anything {
+                IDLE_MAX
+            } else {
+                LOGIN_MAX
+            };
+            let ended = self
+                .serving
+                .wait_for(|serving| matches!(serving, Serving::No { .. }));
             return tokio::select! {
                 read = self.stream.read(input) => Event::Read(read),
                 ended = ended => Event::ServingEnded(match ended.as_deref() {
@@ -207,9 +215,24 @@ impl<'a> Connection<'a> {
         let (registry, inbox) = (self.port.registry.clone(), self.port.inbox.clone());
         registry.dumps().insert(id, to);
         let client = request.client.clone();
-        info!("replica {client} (server id {}) asks for the binlog", request.server_id);
-        self.dump = Some(Dump { id, client, effects, reader, registry, inbox: inbox.clone() });
-        let asked = inbox.replica(ReplicaInput::Dump { replica: id, request }).await;
+        info!(
+            "replica {client} (server id {}) asks for the binlog",
+            request.server_id
+        );
+        self.dump = Some(Dump {
+            id,
+            client,
+            effects,
+            reader,
+            registry,
+            inbox: inbox.clone(),
+        });
+        let asked = inbox
+            .replica(ReplicaInput::Dump {
+                replica: id,
+                request,
+            })
+            .await;
         asked.map_err(|_| Over("this node is being stopped".to_owned()))
     }
 
@@ -219,7 +242,9 @@ impl<'a> Connection<'a> {
         while let Some(effect) = next {
             match effect {
                 ReplicaEffect::Send { head, body, .. } => self.events(&head, body).await?,
-                ReplicaEffect::Refuse { code, state, text, .. } => {
+                ReplicaEffect::Refuse {
+                    code, state, text, ..
+                } => {
                     self.session.step(Input::Refuse { code, state, text });
                     return Ok(());
                 }
@@ -229,10 +254,15 @@ impl<'a> Connection<'a> {
                 }
                 ReplicaEffect::Close { .. } => {
                     self.flush().await?;
-                    return Err(Over("closed by this node, which is no longer current".to_owned()));
+                    return Err(Over(
+                        "closed by this node, which is no longer current".to_owned(),
+                    ));
                 }
             }
-            next = self.dump.as_mut().and_then(|dump| dump.effects.try_recv().ok());
+            next = self
+                .dump
+                .as_mut()
+                .and_then(|dump| dump.effects.try_recv().ok());
         }
         self.flush().await?;
         self.out.shrink_to(WRITE_BYTES);
@@ -244,13 +274,18 @@ impl<'a> Connection<'a> {
         self.out_events += head.len() as u64;
         if let (Some(slice), Some(dump)) = (body, &self.dump) {
             let read = dump.reader.read(slice.span).await;
-            let body = read.map_err(|_| Over("its events cannot be read from the disk".to_owned()))?;
+            let body =
+                read.map_err(|_| Over("its events cannot be read from the disk".to_owned()))?;
             let events = body.get(slice.from as usize..slice.to as usize);
             let events = events.expect("a slice lies in its span");
             self.session.frame(events, &mut self.out);
             self.out_events += events.len() as u64;
         }
-        if self.out.len() >= WRITE_BYTES { self.flush().await } else { Ok(()) }
+        if self.out.len() >= WRITE_BYTES {
+            self.flush().await
+        } else {
+            Ok(())
+        }
     }
 
     /// Writes what is gathered, and tells the node.
@@ -266,7 +301,10 @@ impl<'a> Connection<'a> {
         self.out.clear();
         let bytes = std::mem::take(&mut self.out_events);
         if let Some(dump) = self.dump.as_ref().filter(|_| bytes > 0) {
-            let drained = ReplicaInput::Drained { replica: dump.id, bytes };
+            let drained = ReplicaInput::Drained {
+                replica: dump.id,
+                bytes,
+            };
             let told = dump.inbox.replica(drained).await;
             told.map_err(|_| Over("this node is being stopped".to_owned()))?;
         }

@@ -41,9 +41,7 @@ impl Registry {
         }
     }
 
-    fn dumps(
-        &self,
-    ) -> MutexGuard<'_, BTreeMap<ReplicaId, mpsc::UnboundedSender<ReplicaEffect>>> {
+    fn dumps(&self) -> MutexGuard<'_, BTreeMap<ReplicaId, mpsc::UnboundedSender<ReplicaEffect>>> {
         self.dumps.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -106,14 +104,19 @@ impl Port {
         if let Err(error) = prepare(&stream) {
             return info!("client {address}: {error}");
         }
-        connection::Connection::new(self, stream, address, number).run().await;
+        connection::Connection::new(self, stream, address, number)
+            .run()
+            .await;
     }
 
     /// The greeting, or why there is none.
     fn greeting(&self, connection_id: u32) -> Result<Greeting, String> {
         match &*self.serving.borrow() {
             Serving::No { text } => Err(text.clone()),
-            Serving::Yes { version, binlog_checksum } => Ok(Greeting {
+            Serving::Yes {
+                version,
+                binlog_checksum,
+            } => Ok(Greeting {
                 version: version.clone(),
                 binlog_checksum: binlog_checksum.clone(),
                 connection_id,
@@ -137,5 +140,7 @@ fn prepare(stream: &TcpStream) -> std::io::Result<()> {
 
 /// Seconds since 1970.
 fn unix_time() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
 }
