@@ -84,8 +84,7 @@ fn open_index(folder: &Path) -> Result<(Index, Option<Checkpoint>), Trouble> {
         }
         Ok(()) | Err(_) => {}
     }
-    let index =
-        Index::open(folder).map_err(|error| failed(format!("cannot be made: {error:?}")))?;
+    let index = Index::open(folder).map_err(|error| failed(format!("cannot be made: {error}")))?;
     Ok((index, None))
 }
 
@@ -133,14 +132,33 @@ fn recover(
         })?;
     }
     sink.put();
-    match sink.failed {
-        None => Ok(recovery.finish()),
-        Some(error) => Err(Trouble::Failed(format!(
-            "{}: cannot be written: {error:?}; make room, or delete this folder while kingbus is \
-             stopped",
-            index.folder().display()
-        ))),
+    if let Some(error) = sink.failed {
+        return Err(index_failed(index, &error));
     }
+    let recovered = recovery.finish();
+    // What was applied was durable before.
+    let last = recovered.applied.index.0 + recovered.metas.len() as u64;
+    match index
+        .last_row()
+        .map_err(|error| index_failed(index, &error))?
+    {
+        Some(row) if row.index.0 > last => Err(Trouble::Damaged(Damage {
+            segment: row.span.segment,
+            offset: row.span.offset,
+            what: format!(
+                "the index has entry {}, the log ends with entry {last}",
+                row.index
+            ),
+        })),
+        Some(_) | None => Ok(recovered),
+    }
+}
+
+fn index_failed(index: &Index, error: &IndexError) -> Trouble {
+    Trouble::Failed(format!(
+        "{}: {error}; make room, or delete this folder while kingbus is stopped",
+        index.folder().display()
+    ))
 }
 
 /// Puts changes into the index, many at once.
@@ -163,5 +181,200 @@ impl Sink<'_> {
         if self.failed.is_none() {
             self.failed = self.index.put(&ops).err();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::unix::fs::FileExt;
+    use std::path::PathBuf;
+
+    use kingbus_core::node::catalog::{SourceDefinition, Start};
+    use kingbus_core::node::port::Serving;
+    use kingbus_core::node::status::Status;
+    use kingbus_core::node::{Config, Node};
+    use kingbus_core::types::NodeId;
+    use tokio::sync::{oneshot, watch};
+
+    use super::*;
+    use crate::disk::{Cache, Disk, Reader};
+    use crate::driver::{self, Driver, Outlets};
+    use crate::http::Requests;
+    use crate::peers::Peers;
+    use crate::replicas::Registry;
+    use crate::secret::{Keys, Secret};
+    use crate::source::{Connector, Identity};
+
+    const CLUSTER: Uuid = Uuid([7; 16]);
+
+    /// Runs a node alone on this folder: gives it sources of these names, returns its last status.
+    fn run(data: &Path, sources: &[&str]) -> Box<Status> {
+        let opened = open(data, CLUSTER).unwrap_or_else(|trouble| panic!("{trouble:?}"));
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        let (inbox, answers, inputs) = driver::queues();
+        let cache = Arc::new(Cache::new(0));
+        let reader = Reader::new(opened.files.clone(), cache, answers.clone());
+        let keys = Keys::new(&Secret::new("0123456789abcdef"));
+        let identity = Identity {
+            server_id: 1,
+            server_uuid: CLUSTER,
+            port: 0,
+            keys: keys.clone(),
+        };
+        let requests = Arc::new(Requests::new(inbox.clone()));
+        let text = String::new();
+        let outlets = Outlets {
+            peers: Peers::default(),
+            source: Connector::new(identity, inbox, runtime.handle().clone()),
+            replicas: Registry::default(),
+            serving: watch::channel(Serving::No { text }).0,
+            disk: Disk::start(opened.files, opened.index, &reader, answers),
+            requests: requests.clone(),
+        };
+        let config = Config {
+            id: NodeId(1),
+            voters: vec![NodeId(1)],
+            cluster: CLUSTER,
+            server_id: 1,
+            seed: 1,
+            segment_bytes: 64 << 10,
+        };
+        let (stop, stopped) = oneshot::channel();
+        let driver = std::thread::spawn(move || {
+            Driver::new(Node::new(config, opened.recovered), inputs, outlets).run(stopped)
+        });
+        let status = runtime.block_on(async {
+            for host in sources {
+                let definition = SourceDefinition {
+                    host: (*host).to_owned(),
+                    port: 1,
+                    user: "u".to_owned(),
+                    password: keys.seal(&Secret::new("p")),
+                    start: Start::Earliest,
+                    semi_sync: false,
+                };
+                requests.set_source(Some(definition)).await.expect("done");
+            }
+            loop {
+                let status = requests.status().await.expect("a status");
+                if status.role == "leader" && status.applied == status.last {
+                    break status;
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        });
+        stop.send(()).expect("the driver runs");
+        driver.join().expect("no panic").expect("no error");
+        status
+    }
+
+    /// The segment files, ascending.
+    fn segments(data: &Path) -> Vec<PathBuf> {
+        let files = Files::open(&log_folder(data)).expect("opened");
+        let ids = files.list().expect("listed");
+        ids.keys().map(|id| files.path(*id)).collect()
+    }
+
+    /// Where `what` lies in a file.
+    fn find(path: &Path, what: &str) -> u64 {
+        let bytes = std::fs::read(path).expect("read");
+        let at = bytes
+            .windows(what.len())
+            .rposition(|w| w == what.as_bytes());
+        at.expect("it is in there") as u64
+    }
+
+    fn flip(path: &Path, at: u64) {
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .open(path)
+            .expect("opened");
+        let mut byte = [0];
+        file.read_exact_at(&mut byte, at).expect("read");
+        file.write_all_at(&[byte[0] ^ 1], at).expect("written");
+    }
+
+    #[test]
+    fn node_goes_on_where_it_was_stopped() {
+        let data = tempfile::tempdir().expect("a folder");
+        let before = run(data.path(), &["127.0.0.2", "127.0.0.3"]);
+        let after = run(data.path(), &[]);
+        assert_eq!(after.source.host.as_deref(), Some("127.0.0.3"));
+        assert!(after.last > before.last && after.term > before.term);
+    }
+
+    #[test]
+    fn deleted_or_broken_index_is_made_anew() {
+        let data = tempfile::tempdir().expect("a folder");
+        let hosts: Vec<String> = (0..600).map(|n| format!("127.0.{}.1", n % 250)).collect();
+        let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
+        let before = run(data.path(), &hosts);
+        assert!(
+            segments(data.path()).len() > 1,
+            "more than one segment is read"
+        );
+        std::fs::remove_dir_all(index_folder(data.path())).expect("deleted");
+        let after = run(data.path(), &[]);
+        assert_eq!(after.source.host, before.source.host);
+        let current = index_folder(data.path()).join("CURRENT");
+        std::fs::write(current, "no manifest").expect("written");
+        let after = run(data.path(), &["127.9.9.9"]);
+        assert_eq!(after.source.host.as_deref(), Some("127.9.9.9"));
+        assert!(after.last > before.last);
+    }
+
+    #[test]
+    fn torn_last_record_is_cut() {
+        let data = tempfile::tempdir().expect("a folder");
+        run(data.path(), &["127.0.0.2"]);
+        let last = segments(data.path()).pop().expect("a segment");
+        let file = File::options().write(true).open(&last).expect("opened");
+        // Half a record after the last one: what a crash leaves of a write that was not durable.
+        let end = {
+            let bytes = std::fs::read(&last).expect("read");
+            bytes.len() - bytes.iter().rev().take_while(|byte| **byte == 0).count()
+        };
+        let torn = vec![0xab; 40];
+        let at = (end as u64).next_multiple_of(8);
+        file.write_all_at(&torn, at).expect("written");
+        let after = run(data.path(), &["127.0.0.4"]);
+        assert_eq!(after.source.host.as_deref(), Some("127.0.0.4"));
+        let again = run(data.path(), &[]);
+        assert_eq!(again.source.host.as_deref(), Some("127.0.0.4"));
+    }
+
+    #[test]
+    fn flipped_bit_is_refused_with_segment_and_offset() {
+        let data = tempfile::tempdir().expect("a folder");
+        run(data.path(), &["127.0.0.77", "127.0.0.78", "127.0.0.79"]);
+        let path = segments(data.path()).pop().expect("a segment");
+        let at = find(&path, "127.0.0.77");
+        flip(&path, at);
+        std::fs::remove_dir_all(index_folder(data.path())).expect("deleted");
+        match open(data.path(), CLUSTER) {
+            Err(Trouble::Damaged(damage)) => {
+                assert_eq!(damage.segment, SegmentId(1));
+                assert!(damage.offset < at && damage.offset + 200 > at);
+            }
+            Err(Trouble::Failed(text)) => panic!("damage, not {text}"),
+            Ok(_) => panic!("opened"),
+        }
+        flip(&path, at);
+        let status = run(data.path(), &[]);
+        assert_eq!(status.source.host.as_deref(), Some("127.0.0.79"));
+    }
+
+    #[test]
+    fn log_that_is_gone_is_not_taken_for_an_empty_one() {
+        let data = tempfile::tempdir().expect("a folder");
+        let hosts = vec!["127.0.0.2"; 600];
+        run(data.path(), &hosts);
+        std::fs::remove_dir_all(log_folder(data.path())).expect("deleted");
+        assert!(matches!(
+            open(data.path(), CLUSTER),
+            Err(Trouble::Damaged(_))
+        ));
     }
 }

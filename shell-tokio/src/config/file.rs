@@ -414,6 +414,27 @@ mod tests {
     }
 
     #[test]
+    fn example_can_be_used_and_shows_every_key() {
+        let example = include_str!("../../../kingbus.example.toml");
+        assert!(read(example).is_ok());
+        let is_key = |text: &str| {
+            let name = text.split_once(" = ").map_or("", |(name, _)| name);
+            let named =
+                !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+            named || text.starts_with('[') || text.starts_with("  {") || text == "]"
+        };
+        let shown = example.lines().map(|line| match line.strip_prefix("# ") {
+            Some(text) if is_key(text) => text,
+            Some(_) | None => line,
+        });
+        let all = shown.collect::<Vec<_>>().join("\n");
+        let all = all.replace("secret = \"...\"", "secret = \"0123456789abcdef\"");
+        let config = read(&all).expect("accepted with everything in it");
+        assert!(config.source.is_some() && config.admin.token.is_some());
+        assert_eq!(config.cluster.expect("three nodes").nodes.len(), 3);
+    }
+
+    #[test]
     fn cluster_listens_on_its_own_address() {
         let cluster = read(&format!("{ALONE}{CLUSTER}"))
             .expect("accepted")

@@ -30,6 +30,15 @@ pub enum IndexError {
     Unusable(String),
 }
 
+impl std::fmt::Display for IndexError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            IndexError::Full => f.write_str("no space left"),
+            IndexError::Unusable(what) => f.write_str(what),
+        }
+    }
+}
+
 impl From<rocksdb::Error> for IndexError {
     fn from(error: rocksdb::Error) -> IndexError {
         let text = error.into_string();
@@ -114,6 +123,11 @@ impl Index {
             rows.push(row);
         }
         Ok(rows)
+    }
+
+    /// The last row.
+    pub fn last_row(&self) -> Result<Option<Row>, IndexError> {
+        self.last(ROWS, LogIndex(u64::MAX), Row::decode)
     }
 
     /// The last checkpoint at or before `at`.

@@ -133,13 +133,9 @@ fn put(mut index: Index, ops: &[IndexOp], stop: &AtomicBool) -> Result<Option<In
 }
 
 fn given_up(folder: &std::path::Path, error: IndexError, answers: &Answers) {
-    let what = match error {
-        IndexError::Full => "no space left".to_owned(),
-        IndexError::Unusable(what) => what,
-    };
     let _ = std::fs::remove_dir_all(folder);
     let text = format!(
-        "the index in {} failed: {what}. Restart kingbus: it is made anew from the segments",
+        "the index in {} failed: {error}. Restart kingbus: it is made anew from the segments",
         folder.display()
     );
     answer(answers, DiskInput::Damaged { text });

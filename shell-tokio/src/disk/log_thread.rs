@@ -179,3 +179,83 @@ impl LogThread {
         let _ = self.answers.send(answer);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+    use super::*;
+
+    /// Does these jobs, all queued at once, and returns the answers.
+    fn run(folder: &std::path::Path, jobs: Vec<LogJob>) -> UnboundedReceiver<DiskInput> {
+        let files = Arc::new(Files::open(folder).expect("opened"));
+        let (answers, answered) = unbounded_channel();
+        let stop = Arc::new(AtomicBool::new(false));
+        let thread = LogThread::new(files, Arc::new(Cache::new(0)), answers, stop);
+        let (to, queue) = mpsc::channel();
+        for job in jobs {
+            to.send(job).expect("queued");
+        }
+        drop(to);
+        thread.run(&queue);
+        answered
+    }
+
+    fn write(seq: u64, offset: u64, sync: bool) -> LogJob {
+        let parts = vec![Bytes::from(vec![seq as u8; 8])];
+        let segment = SegmentId(1);
+        LogJob::Write {
+            seq,
+            segment,
+            offset,
+            parts,
+            sync,
+        }
+    }
+
+    #[test]
+    fn writes_that_wait_are_answered_together() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let create = LogJob::Create {
+            segment: SegmentId(1),
+            len: 4096,
+        };
+        let jobs = vec![
+            create,
+            write(1, 0, true),
+            write(2, 8, true),
+            write(3, 16, false),
+        ];
+        let mut answers = run(folder.path(), jobs);
+        assert!(matches!(
+            answers.try_recv(),
+            Ok(DiskInput::Written { seq: 2 })
+        ));
+        assert!(answers.try_recv().is_err());
+        let bytes = std::fs::read(folder.path().join("0000000000000001.seg")).expect("read");
+        assert_eq!(
+            (bytes.len(), &bytes[8..24]),
+            (4096, &[[2; 8], [3; 8]].concat()[..])
+        );
+    }
+
+    #[test]
+    fn nothing_is_written_after_an_error() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let create = LogJob::Create {
+            segment: SegmentId(1),
+            len: 4096,
+        };
+        let mut answers = run(
+            folder.path(),
+            vec![write(1, 0, true), create, write(2, 8, true)],
+        );
+        match answers.try_recv() {
+            Ok(DiskInput::Damaged { text }) => assert!(text.contains("0000000000000001.seg")),
+            other => panic!("damage, not {other:?}"),
+        }
+        assert!(answers.try_recv().is_err());
+    }
+}

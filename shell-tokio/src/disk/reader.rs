@@ -166,3 +166,88 @@ impl Window {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+    use kingbus_core::log::{Kind, record_len};
+    use kingbus_core::types::{Index, SegmentId, Term};
+    use tokio::sync::mpsc;
+
+    use super::super::files::write_at;
+    use super::*;
+
+    const SEGMENT: SegmentId = SegmentId(3);
+
+    fn record(body: &[u8]) -> Bytes {
+        let header = RecordHeader {
+            len: body.len() as u32,
+            kind: Kind::Entry,
+            entry_type: 0,
+            segment: SEGMENT,
+            term: Term(1),
+            index: Index(1),
+            commit: Index(0),
+            durable: 0,
+            body_crc: crc32c::crc32c(body),
+            previous: 0,
+        };
+        let mut out = BytesMut::from(&header.encode()[..]);
+        out.extend_from_slice(body);
+        out.resize(record_len(body.len()) as usize, 0);
+        out.freeze()
+    }
+
+    fn span(at: u64, len: u32) -> Span {
+        Span {
+            segment: SEGMENT,
+            offset: at + RECORD_HEADER_LEN,
+            len,
+        }
+    }
+
+    fn reader(folder: &std::path::Path) -> (Reader, mpsc::UnboundedReceiver<DiskInput>) {
+        let files = Arc::new(Files::open(folder).expect("opened"));
+        files.create(SEGMENT, 4096).expect("made");
+        let (answers, told) = mpsc::unbounded_channel();
+        let cache = Arc::new(Cache::new(0));
+        (Reader::new(files, cache, answers), told)
+    }
+
+    #[test]
+    fn record_written_after_its_window_was_read_is_read_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (reader, mut told) = reader(folder.path());
+        let file = reader.shared.files.get(SEGMENT).expect("there");
+        write_at(&file, 64, &[record(b"first")]).expect("written");
+        assert_eq!(reader.read_blocking(span(64, 5)).expect("read"), "first");
+        let next = 64 + record_len(5);
+        write_at(&file, next, &[record(b"second")]).expect("written");
+        assert_eq!(reader.read_blocking(span(next, 6)).expect("read"), "second");
+        assert!(told.try_recv().is_err());
+    }
+
+    #[test]
+    fn damage_is_told_with_segment_and_offset() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (reader, mut told) = reader(folder.path());
+        let file = reader.shared.files.get(SEGMENT).expect("there");
+        write_at(&file, 64, &[record(b"body")]).expect("written");
+        write_at(
+            &file,
+            64 + RECORD_HEADER_LEN,
+            &[Bytes::from_static(b"bodx")],
+        )
+        .expect("written");
+        assert_eq!(reader.read_blocking(span(64, 4)), Err(Unreadable));
+        match told.try_recv() {
+            Ok(DiskInput::Damaged { text }) => {
+                assert!(
+                    text.contains("segment 3") && text.contains("offset 128"),
+                    "{text}"
+                );
+            }
+            other => panic!("damage, not {other:?}"),
+        }
+    }
+}
