@@ -4,12 +4,17 @@ use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use kingbus_core::gtid::Uuid;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::secret::Secret;
+
+/// Time for another process to let go of the folder, and pause between looks.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// The data folder, ours alone while this value lives.
 #[derive(Debug)]
@@ -41,17 +46,28 @@ impl Folder {
             .map_err(|error| failed("cannot be made", &error))?;
         let lock =
             private(&path.join("lock"), false).map_err(|error| failed("cannot be used", &error))?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Folder {
-                path: path.to_owned(),
-                _lock: lock,
-            }),
-            Err(TryLockError::WouldBlock) => Err(format!(
-                "data = {}: in use by another kingbus. Stop it, or give this node a folder of its own",
-                path.display()
-            )),
-            Err(TryLockError::Error(error)) => Err(failed("cannot be locked", &error)),
+        let began = Instant::now();
+        loop {
+            match lock.try_lock() {
+                Ok(()) => break,
+                // The kernel may still be at work on a process that was killed.
+                Err(TryLockError::WouldBlock) if began.elapsed() < LOCK_PATIENCE => {
+                    std::thread::sleep(LOCK_PAUSE);
+                }
+                Err(TryLockError::WouldBlock) => {
+                    return Err(format!(
+                        "data = {}: in use by another kingbus. Stop it, or give this node a folder of \
+                         its own",
+                        path.display()
+                    ));
+                }
+                Err(TryLockError::Error(error)) => return Err(failed("cannot be locked", &error)),
+            }
         }
+        Ok(Folder {
+            path: path.to_owned(),
+            _lock: lock,
+        })
     }
 
     /// Its path.

@@ -1,8 +1,9 @@
 //! `kingbus serve`: opens the log, starts node and ports, and ends them in order.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kingbus_core::auth::Password;
 use kingbus_core::gtid::Uuid;
@@ -32,6 +33,10 @@ use crate::{journal, source};
 
 /// Replicas are gone, and the disk has what it was given, in this time after the order to stop.
 const STOP_TIMEOUT: Duration = Duration::from_millis(700);
+
+/// Time for another process to let go of a port, and pause between tries.
+const BIND_PATIENCE: Duration = Duration::from_secs(2);
+const BIND_PAUSE: Duration = Duration::from_millis(20);
 
 /// Pause between looks whether the store wants the source of the configuration.
 const SOURCE_PAUSE: Duration = Duration::from_millis(250);
@@ -99,12 +104,25 @@ async fn serve(config: &Config, folder: &Folder) -> Result<(), String> {
     }
 }
 
+/// Listens; the kernel may still be at work on a process that was killed.
 async fn bind(key: &str, address: &str) -> Result<TcpListener, String> {
-    TcpListener::bind(address).await.map_err(|error| {
-        format!(
-            "{key} = {address}: cannot be listened on: {error}. Choose a free port of this machine"
-        )
-    })
+    let began = Instant::now();
+    loop {
+        match TcpListener::bind(address).await {
+            Ok(listener) => return Ok(listener),
+            Err(error)
+                if error.kind() == ErrorKind::AddrInUse && began.elapsed() < BIND_PATIENCE =>
+            {
+                sleep(BIND_PAUSE).await;
+            }
+            Err(error) => {
+                return Err(format!(
+                    "{key} = {address}: cannot be listened on: {error}. Choose a free port of this \
+                     machine"
+                ));
+            }
+        }
+    }
 }
 
 impl Base<'_> {
