@@ -1,1 +1,19 @@
-//! x
+//! The simulator: nodes of `kingbus-core` in a world made of models, all of it a function of a seed.
+//!
+//! A [`Schedule`](schedule::Schedule) says what goes wrong; [`run`](run::run) plays it in a
+//! [`World`](world::World) of nodes, network, disks, one source and its replicas, while the
+//! [`oracles`] watch. First come the faults, then everything heals and must be everywhere in time.
+
+pub mod disk;
+pub mod network;
+pub mod oracles;
+pub mod plant;
+pub mod probe;
+pub mod replica;
+pub mod rng;
+pub mod run;
+pub mod schedule;
+pub mod soak;
+pub mod source;
+pub mod trace;
+pub mod world;

@@ -1,0 +1,117 @@
+//! A node's disk: segment files whose writes are pending until they are synced, and an index that
+//! is never synced.
+
+mod index;
+pub mod open;
+mod segments;
+
+use bytes::Bytes;
+use kingbus_core::node::index::IndexOp;
+use kingbus_core::types::{SegmentId, Span};
+
+pub use self::index::Index;
+pub use self::segments::Segments;
+use crate::rng::Rng;
+use crate::schedule::{IndexLoss, Settings};
+
+/// A disk.
+#[derive(Debug)]
+pub struct Disk {
+    /// Segment files.
+    pub segments: Segments,
+    /// The index.
+    pub index: Index,
+    rng: Rng,
+    /// An `fdatasync` that is under way: the last write it covers.
+    syncing: Option<u64>,
+    /// Added to each `fdatasync`.
+    pub slow_us: u64,
+    /// No space: writes wait.
+    pub full: bool,
+    /// Answer before the bytes are durable: a planted defect.
+    pub lies: bool,
+}
+
+impl Disk {
+    /// The empty disk of a node.
+    pub fn new(seed: u64, node: u64) -> Disk {
+        Disk {
+            segments: Segments::default(),
+            index: Index::default(),
+            rng: Rng::new(seed, "disk", node),
+            syncing: None,
+            slow_us: 0,
+            full: false,
+            lies: false,
+        }
+    }
+
+    /// Takes a write; its bytes can be read at once.
+    pub fn write(
+        &mut self,
+        seq: u64,
+        segment: SegmentId,
+        offset: u64,
+        parts: &[Bytes],
+        sync: bool,
+    ) {
+        self.segments.write(seq, segment, offset, parts, sync);
+    }
+
+    /// Begins an `fdatasync`, if one is wanted and none is under way: how long it takes.
+    pub fn begin_sync(&mut self, world: &Settings) -> Option<u64> {
+        if self.syncing.is_some() || self.full {
+            return None;
+        }
+        self.syncing = Some(self.segments.wants_sync()?);
+        let us = self.rng.range(world.sync_us_min, world.sync_us_max);
+        Some(us + self.slow_us)
+    }
+
+    /// The `fdatasync` is done: the last write that is durable now.
+    pub fn end_sync(&mut self) -> Option<u64> {
+        let seq = self.syncing.take()?;
+        if !self.lies {
+            self.segments.synced(seq);
+        } else {
+            self.segments.answered(seq);
+        }
+        Some(seq)
+    }
+
+    /// Whether an `fdatasync` is under way.
+    pub fn is_syncing(&self) -> bool {
+        self.syncing.is_some()
+    }
+
+    /// The record's body at `span`.
+    pub fn body(&self, span: Span) -> Bytes {
+        Bytes::copy_from_slice(self.segments.bytes(span))
+    }
+
+    /// Puts a batch into the index.
+    pub fn put(&mut self, ops: Vec<IndexOp>, world: &Settings) {
+        self.index.put(ops);
+        if self.rng.chance(world.index_flush_ppm) {
+            self.index.flush();
+        }
+    }
+
+    /// How long a read takes.
+    pub fn read_us(&mut self, world: &Settings) -> u64 {
+        self.rng.range(1, world.read_us_max.max(1))
+    }
+
+    /// The machine dies. Returns how many writes were unsynced, and how many of them were lost or
+    /// torn.
+    pub fn crash(&mut self, world: &Settings, loss: IndexLoss) -> (u64, u64) {
+        self.syncing = None;
+        self.full = false;
+        match loss {
+            IndexLoss::Kept => self.index.flush(),
+            IndexLoss::Suffix => self.index.lose_suffix(&mut self.rng),
+            IndexLoss::Lost => self.index = Index::default(),
+        }
+        self.segments.crash(&mut self.rng, world.survive_ppm)
+    }
+}

@@ -1,0 +1,57 @@
+//! Opening a disk as a shell does: recovery reads the segments that the index's last checkpoint
+//! does not cover, and the index gets what it lacks.
+
+use bytes::Bytes;
+use kingbus_core::gtid::Uuid;
+use kingbus_core::log::{Damage, Recovered, Recovery};
+use kingbus_core::node::index::IndexOp;
+
+use super::Disk;
+
+/// What was recovered, and what it put into the index.
+pub struct Opened {
+    /// For the node.
+    pub recovered: Recovered,
+    /// Batches for the index, in order; they are in it already.
+    pub ops: Vec<Vec<IndexOp>>,
+    /// Bytes other than 0 behind the last record: a torn tail that was cut.
+    pub cut_bytes: u64,
+}
+
+impl Disk {
+    /// Recovers. An error where nothing but unsynced writes was lost is a defect.
+    pub fn open(&mut self, cluster: Uuid) -> Result<Opened, Damage> {
+        let mut recovery = Recovery::new(cluster, self.index.last_checkpoint());
+        let list = self.segments.list();
+        let last = list.last().map(|(id, _)| *id);
+        let mut ops = Vec::new();
+        for (id, len) in list {
+            if id < recovery.from_segment() {
+                continue;
+            }
+            let segments = &self.segments;
+            let mut read = |offset: u64, len: usize| {
+                Ok(Bytes::copy_from_slice(
+                    segments.range(id, offset, len as u64),
+                ))
+            };
+            let mut sink = |batch: Vec<IndexOp>| ops.push(batch);
+            recovery.segment(id, len, Some(id) == last, &mut read, &mut sink)?;
+        }
+        let recovered = recovery.finish();
+        for batch in &ops {
+            self.index.put(batch.clone());
+        }
+        for segment in &recovered.discard {
+            self.segments.delete(*segment);
+        }
+        let end = &recovered.end;
+        let behind = self.segments.range(end.segment, end.offset, u64::MAX / 2);
+        let cut_bytes = behind.iter().filter(|byte| **byte != 0).count() as u64;
+        Ok(Opened {
+            recovered,
+            ops,
+            cut_bytes,
+        })
+    }
+}

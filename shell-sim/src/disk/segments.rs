@@ -1,0 +1,250 @@
+//! Segment files: what has been written, and what of it is durable.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+use kingbus_core::types::{SegmentId, Span};
+
+use crate::rng::Rng;
+
+/// A disk writes so many bytes as a whole or not at all.
+const SECTOR_BYTES: u64 = 512;
+
+/// The segment files of one node.
+#[derive(Debug, Default)]
+pub struct Segments {
+    files: BTreeMap<SegmentId, File>,
+    pending: VecDeque<Pending>,
+    /// The last write that was answered.
+    answered: u64,
+}
+
+#[derive(Debug)]
+struct File {
+    /// What a read sees.
+    cache: Vec<u8>,
+    /// What a crash leaves.
+    durable: Vec<u8>,
+    /// Whether a crash leaves the file at all.
+    exists: bool,
+}
+
+/// A write that is not durable; its bytes are in the cache.
+#[derive(Clone, Copy, Debug)]
+struct Pending {
+    seq: u64,
+    segment: SegmentId,
+    offset: u64,
+    len: u64,
+    sync: bool,
+}
+
+impl Segments {
+    /// Makes a file of this length.
+    pub fn create(&mut self, segment: SegmentId, len: u64) {
+        let zeros = || vec![0; len as usize];
+        let file = File {
+            cache: zeros(),
+            durable: zeros(),
+            exists: false,
+        };
+        let old = self.files.insert(segment, file);
+        assert!(old.is_none(), "segment {segment} is made once");
+    }
+
+    /// Takes a write.
+    pub fn write(
+        &mut self,
+        seq: u64,
+        segment: SegmentId,
+        offset: u64,
+        parts: &[Bytes],
+        sync: bool,
+    ) {
+        let file = self
+            .files
+            .get_mut(&segment)
+            .expect("a segment is made before it is written");
+        let mut at = offset as usize;
+        for part in parts {
+            file.cache[at..at + part.len()].copy_from_slice(part);
+            at += part.len();
+        }
+        let len = at as u64 - offset;
+        self.pending.push_back(Pending {
+            seq,
+            segment,
+            offset,
+            len,
+            sync,
+        });
+    }
+
+    /// The last write that asks to be synced and was not answered.
+    pub fn wants_sync(&self) -> Option<u64> {
+        let unanswered = self
+            .pending
+            .iter()
+            .rev()
+            .find(|w| w.sync && w.seq > self.answered);
+        unanswered.map(|write| write.seq)
+    }
+
+    /// All writes up to `seq` are durable from now on.
+    pub fn synced(&mut self, seq: u64) {
+        while let Some(write) = self.pending.front().filter(|write| write.seq <= seq) {
+            let file = self.files.get_mut(&write.segment).expect("written to");
+            let range = write.offset as usize..(write.offset + write.len) as usize;
+            file.durable[range.clone()].copy_from_slice(&file.cache[range]);
+            file.exists = true;
+            self.pending.pop_front();
+        }
+        self.answered(seq);
+    }
+
+    /// All writes up to `seq` were answered.
+    pub fn answered(&mut self, seq: u64) {
+        self.answered = self.answered.max(seq);
+    }
+
+    /// The bytes of a record's body.
+    pub fn bytes(&self, span: Span) -> &[u8] {
+        self.range(span.segment, span.offset, u64::from(span.len))
+    }
+
+    /// Bytes of a file, fewer only at its end.
+    pub fn range(&self, segment: SegmentId, offset: u64, len: u64) -> &[u8] {
+        let cache = self.files.get(&segment).map_or(&[][..], |file| &file.cache);
+        let from = (offset as usize).min(cache.len());
+        let to = ((offset + len) as usize).min(cache.len());
+        &cache[from..to]
+    }
+
+    /// Each file with its length, ascending.
+    pub fn list(&self) -> Vec<(SegmentId, u64)> {
+        self.files
+            .iter()
+            .map(|(id, file)| (*id, file.cache.len() as u64))
+            .collect()
+    }
+
+    /// Deletes a file.
+    pub fn delete(&mut self, segment: SegmentId) {
+        self.files.remove(&segment);
+    }
+
+    /// Any part of the unsynced writes may survive: some whole, the rest not at all or by sectors.
+    pub fn crash(&mut self, rng: &mut Rng, survive_ppm: u64) -> (u64, u64) {
+        let mut lost = 0;
+        let pending = std::mem::take(&mut self.pending);
+        let writes = pending.len() as u64;
+        for (number, write) in pending.into_iter().enumerate() {
+            let last = number as u64 + 1 == writes;
+            let file = self.files.get_mut(&write.segment).expect("written to");
+            if rng.chance(survive_ppm) {
+                file.keep(write.offset, write.offset + write.len);
+            } else {
+                lost += 1;
+                if last || rng.chance(200_000) {
+                    file.tear(rng, write);
+                }
+            }
+        }
+        self.lose_unsynced_files(rng);
+        self.answered = 0;
+        for file in self.files.values_mut() {
+            file.cache.clone_from(&file.durable);
+        }
+        (writes, lost)
+    }
+
+    fn lose_unsynced_files(&mut self, rng: &mut Rng) {
+        self.files.retain(|_, file| {
+            if !file.exists {
+                match rng.below(3) {
+                    0 => return false,
+                    1 => file.durable.clear(),
+                    _ => {}
+                }
+            }
+            file.exists = true;
+            true
+        });
+    }
+}
+
+impl File {
+    fn keep(&mut self, from: u64, to: u64) {
+        let range = from as usize..to as usize;
+        self.durable[range.clone()].copy_from_slice(&self.cache[range]);
+    }
+
+    fn tear(&mut self, rng: &mut Rng, write: Pending) {
+        let end = write.offset + write.len;
+        let mut at = write.offset;
+        while at < end {
+            let next = ((at / SECTOR_BYTES + 1) * SECTOR_BYTES).min(end);
+            if rng.chance(500_000) {
+                self.keep(at, next);
+            }
+            at = next;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written() -> Segments {
+        let mut segments = Segments::default();
+        segments.create(SegmentId(1), 4096);
+        segments.write(1, SegmentId(1), 0, &[Bytes::from_static(&[1; 600])], true);
+        segments.synced(1);
+        segments.write(
+            2,
+            SegmentId(1),
+            600,
+            &[Bytes::from_static(&[2; 1400])],
+            true,
+        );
+        segments
+    }
+
+    #[test]
+    fn a_write_is_read_before_it_is_durable() {
+        let segments = written();
+        let span = Span {
+            segment: SegmentId(1),
+            offset: 600,
+            len: 4,
+        };
+        assert_eq!(segments.bytes(span), [2; 4]);
+        assert_eq!(segments.wants_sync(), Some(2));
+    }
+
+    #[test]
+    fn a_crash_leaves_what_was_synced_and_sectors_of_the_rest() {
+        let (mut torn, mut whole, mut none) = (0, 0, 0);
+        for seed in 0..200 {
+            let mut segments = written();
+            segments.crash(&mut Rng::new(seed, "crash", 0), 200_000);
+            assert_eq!(segments.range(SegmentId(1), 0, 600), [1; 600]);
+            let rest = segments.range(SegmentId(1), 600, 1400);
+            let survived = rest.iter().filter(|byte| **byte == 2).count();
+            assert_eq!(
+                rest[..424].iter().filter(|byte| **byte == 2).count() % 424,
+                0
+            );
+            match survived {
+                0 => none += 1,
+                1400 => whole += 1,
+                _ => torn += 1,
+            }
+        }
+        assert!(
+            torn > 10 && whole > 10 && none > 10,
+            "{torn} {whole} {none}"
+        );
+    }
+}

@@ -1,0 +1,200 @@
+//! The nodes' logs, as the records they write say: log matching and leader completeness (Raft,
+//! sections 5.3 and 5.4), and that recovery keeps all that was durable.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use kingbus_core::log::Recovered;
+use kingbus_core::types::Index;
+
+use super::Violation;
+
+/// A record that was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// An entry, with the checksum of its body.
+    Entry {
+        /// Its index.
+        index: u64,
+        /// Its term.
+        term: u64,
+        /// CRC32C of its body.
+        crc: u32,
+    },
+    /// Term and vote.
+    HardState {
+        /// The term.
+        term: u64,
+        /// The vote.
+        vote: u64,
+    },
+}
+
+/// The logs.
+#[derive(Debug)]
+pub struct Logs {
+    nodes: Vec<Log>,
+    /// Every entry ever written: checksum of its body, term of the entry before.
+    entries: BTreeMap<(u64, u64), (u32, u64)>,
+}
+
+#[derive(Debug, Default)]
+struct Log {
+    written: View,
+    durable: View,
+    /// Writes that are not durable.
+    pending: VecDeque<(u64, Vec<Record>)>,
+}
+
+/// A log at one time: the terms of entries 1.., and the hard state.
+#[derive(Clone, Debug, Default)]
+struct View {
+    terms: Vec<u64>,
+    term: u64,
+    vote: u64,
+}
+
+impl View {
+    fn take(&mut self, record: Record) {
+        match record {
+            Record::Entry { index, term, .. } => {
+                self.terms.truncate(index as usize - 1);
+                self.terms.push(term);
+            }
+            Record::HardState { term, vote } => (self.term, self.vote) = (term, vote),
+        }
+    }
+}
+
+impl Logs {
+    /// So many empty logs.
+    pub fn new(nodes: usize) -> Logs {
+        Logs {
+            nodes: (0..nodes).map(|_| Log::default()).collect(),
+            entries: BTreeMap::new(),
+        }
+    }
+
+    /// Nodes there are.
+    pub fn nodes(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// A node writes records.
+    pub fn wrote(&mut self, node: usize, seq: u64, records: Vec<Record>) -> Result<(), Violation> {
+        let log = &mut self.nodes[node];
+        for record in &records {
+            if let Record::Entry { index, term, crc } = *record {
+                if index as usize > log.written.terms.len() + 1 {
+                    let text = format!("node {} writes entry {index} behind a gap", node + 1);
+                    return Err(Violation::new("log_has_no_gap", text));
+                }
+                let before = (index as usize)
+                    .checked_sub(2)
+                    .map_or(0, |at| log.written.terms[at]);
+                let known = *self.entries.entry((index, term)).or_insert((crc, before));
+                if known != (crc, before) {
+                    let text = format!(
+                        "entry {index} of term {term} is {crc:08x} after term {before} on node {}, \
+                         and {:08x} after term {} elsewhere",
+                        node + 1,
+                        known.0,
+                        known.1
+                    );
+                    return Err(Violation::new("log_matching", text));
+                }
+            }
+            log.written.take(*record);
+        }
+        log.pending.push_back((seq, records));
+        Ok(())
+    }
+
+    /// All writes of a node up to `seq` are durable.
+    pub fn synced(&mut self, node: usize, seq: u64) {
+        let log = &mut self.nodes[node];
+        while let Some((_, records)) = log.pending.pop_front_if(|(first, _)| *first <= seq) {
+            records
+                .into_iter()
+                .for_each(|record| log.durable.take(record));
+        }
+    }
+
+    /// A node starts with what it recovered.
+    pub fn recovered(&mut self, node: usize, recovered: &Recovered) -> Result<(), Violation> {
+        let found = View {
+            terms: terms_of(recovered),
+            term: recovered.hard.term,
+            vote: recovered.hard.vote,
+        };
+        let log = &mut self.nodes[node];
+        let wrong = |text: String| {
+            let text = format!("node {}: {text}", node + 1);
+            Err(Violation::new("recovery_keeps_what_was_durable", text))
+        };
+        let old = &log.durable;
+        let longest = old.terms.len().max(found.terms.len());
+        let differs = (0..longest).find(|at| old.terms.get(*at) != found.terms.get(*at));
+        if let Some(at) = differs {
+            let (was, is) = (old.terms.get(at), found.terms.get(at));
+            if was.is_some() && is <= was {
+                return wrong(format!("entry {} was of term {was:?}, now {is:?}", at + 1));
+            }
+        }
+        let vote_kept = found.vote == old.vote || old.vote == 0;
+        if found.term < old.term || (found.term == old.term && !vote_kept) {
+            return wrong(format!(
+                "term {} and vote {} were durable, recovered were {} and {}",
+                old.term, old.vote, found.term, found.vote
+            ));
+        }
+        *log = Log {
+            written: found.clone(),
+            durable: found,
+            pending: VecDeque::new(),
+        };
+        Ok(())
+    }
+
+    /// A new leader has the last committed entry, hence all of them.
+    pub fn leader_is_complete(
+        &self,
+        node: usize,
+        term: u64,
+        index: Index,
+        committed: u64,
+    ) -> Result<(), Violation> {
+        let has = self.nodes[node].written.terms.get(index.0 as usize - 1);
+        if has == Some(&committed) || term < committed {
+            return Ok(());
+        }
+        let text = format!(
+            "node {} leads term {term} with {has:?} at index {index}, committed there is term \
+             {committed}",
+            node + 1
+        );
+        Err(Violation::new("leader_completeness", text))
+    }
+
+    /// The nodes, from 1, on whose disk an entry is.
+    pub fn durable_copies(&self, index: Index, term: u64) -> Vec<usize> {
+        let has = |log: &Log| log.durable.terms.get(index.0 as usize - 1) == Some(&term);
+        let nodes = self.nodes.iter().enumerate();
+        nodes
+            .filter(|(_, log)| has(log))
+            .map(|(node, _)| node + 1)
+            .collect()
+    }
+}
+
+fn terms_of(recovered: &Recovered) -> Vec<u64> {
+    let last = recovered.applied.index.0 + recovered.metas.len() as u64;
+    let mut terms = Vec::with_capacity(last as usize);
+    for (number, (first, term)) in recovered.terms.iter().enumerate() {
+        let next = recovered
+            .terms
+            .get(number + 1)
+            .map_or(last + 1, |(next, _)| next.0);
+        terms.extend((first.0..next).map(|_| term.0));
+    }
+    terms
+}

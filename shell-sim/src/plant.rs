@@ -1,0 +1,27 @@
+//! Defects planted into the models' wiring, to show that the oracles bite.
+
+/// A defect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plant {
+    /// The disk says `Written` before the bytes are durable.
+    WrittenBeforeDurable,
+    /// The network alters a byte now and then, and nobody checks.
+    AlteredBytes,
+    /// A transaction is left out of what a replica is sent.
+    SkippedTransaction,
+    /// The source is told of a transaction when the node has it, not when it is committed.
+    EarlyAcknowledgement,
+    /// A node's recovery begins with an empty disk.
+    ForgottenDisk,
+}
+
+impl Plant {
+    /// All of them.
+    pub const ALL: [Plant; 5] = [
+        Plant::WrittenBeforeDurable,
+        Plant::AlteredBytes,
+        Plant::SkippedTransaction,
+        Plant::EarlyAcknowledgement,
+        Plant::ForgottenDisk,
+    ];
+}

@@ -1,0 +1,112 @@
+//! A model replica: connects to any node that serves, asks for what it lacks, checks what it gets.
+
+use kingbus_core::gtid::{Gtid, GtidSet, Tsid, Uuid};
+use kingbus_core::node::port::DumpRequest;
+use kingbus_core::types::ReplicaId;
+
+use crate::oracles::{Have, ReplicaStream};
+use crate::rng::Rng;
+use crate::schedule::Settings;
+use crate::source::Source;
+
+/// A replica.
+#[derive(Debug)]
+pub struct Replica {
+    /// Its number, from 1.
+    pub number: u64,
+    /// Its executed set.
+    pub executed: GtidSet,
+    /// The same, by the source's history.
+    pub have: Have,
+    /// Its connection.
+    pub conn: Option<Conn>,
+    /// The node it tries next.
+    pub next_node: usize,
+    /// Connections so far.
+    pub conns: u64,
+    /// Added to the time it takes to read a piece.
+    pub slow_us: u64,
+    pub(crate) rng: Rng,
+}
+
+/// A connection to a node.
+#[derive(Debug)]
+pub struct Conn {
+    /// Its number among this replica's connections.
+    pub number: u64,
+    /// The node, from 0.
+    pub node: usize,
+    /// The node's start that it belongs to.
+    pub life: u64,
+    /// The node's number for it.
+    pub id: ReplicaId,
+    /// What came in.
+    pub stream: ReplicaStream,
+    /// When something came last.
+    pub heard_us: u64,
+    /// When the last byte under way arrives.
+    pub arrives_us: u64,
+    /// Bytes that the node has sent and was not told to have left.
+    pub outstanding: u64,
+}
+
+impl Replica {
+    /// A replica that has all the store will never have, and something more with `replica_holes`.
+    pub fn new(seed: u64, number: u64, world: &Settings, source: &Source) -> Replica {
+        let mut replica = Replica {
+            number,
+            executed: GtidSet::new(),
+            have: Have::default(),
+            conn: None,
+            next_node: number as usize,
+            conns: 0,
+            slow_us: 0,
+            rng: Rng::new(seed, "replica", number),
+        };
+        for ordinal in 0..world.begin_after as usize {
+            replica.gets(ordinal, source.transactions()[ordinal].gtid);
+        }
+        for ordinal in world.begin_after as usize..world.replica_holes as usize {
+            if replica.rng.chance(500_000) {
+                replica.gets(ordinal, source.transactions()[ordinal].gtid);
+            }
+        }
+        if world.replica_holes % 2 == 1 {
+            // Transactions of its own, as a replica has that is written to.
+            replica
+                .executed
+                .add_range(Tsid::untagged(Uuid([number as u8; 16])), 1, 5);
+        }
+        replica
+    }
+
+    /// It has this transaction from now on.
+    pub fn gets(&mut self, ordinal: usize, gtid: Gtid) {
+        self.have.add(ordinal);
+        self.executed.add(gtid);
+    }
+
+    /// What it asks for.
+    pub fn request(&self, world: &Settings) -> DumpRequest {
+        DumpRequest {
+            executed: self.executed.clone(),
+            uuid: Some(Uuid([100 + self.number as u8; 16])),
+            server_id: 100 + self.number as u32,
+            client: format!("replica {}", self.number),
+            non_block: false,
+            heartbeat_ms: world.heartbeat_ms,
+            heartbeat_v2: self.number % 2 == 1,
+            checksum: true,
+        }
+    }
+
+    /// How long bytes to or from it are under way.
+    pub fn way_us(&mut self, world: &Settings) -> u64 {
+        self.rng.range(20, world.client_us_max.max(20))
+    }
+
+    /// How long it takes to read a piece.
+    pub fn drain_us(&mut self, world: &Settings) -> u64 {
+        self.slow_us + self.rng.range(1, world.drain_us_max.max(1))
+    }
+}

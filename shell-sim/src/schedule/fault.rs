@@ -1,0 +1,140 @@
+//! What can go wrong.
+
+use serde::{Deserialize, Serialize};
+
+/// One thing that goes wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fault {
+    /// When, in milliseconds since the start.
+    pub at_ms: u64,
+    /// For how long, where it lasts.
+    pub for_ms: u64,
+    /// What.
+    pub what: What,
+}
+
+/// Which node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Target {
+    /// This one.
+    Node(u64),
+    /// The leader of the highest term at that time.
+    Leader,
+    /// A follower of it: the first one after it, going round.
+    Follower,
+}
+
+/// When exactly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Moment {
+    /// At that time.
+    Now,
+    /// As soon as an `fdatasync` is under way.
+    Syncing,
+    /// After so many more effects of the node; those behind are never carried out.
+    Effects(u64),
+    /// As soon as some parts of a transaction, but not all, were stored.
+    Inside,
+}
+
+/// What a crash does to the index, which is never synced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum IndexLoss {
+    /// Nothing: the process died, the machine did not.
+    Kept,
+    /// It loses some of its last writes.
+    Suffix,
+    /// It is gone.
+    Lost,
+}
+
+/// What is cut off of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Sides {
+    /// What it sends and what it gets.
+    Both,
+    /// What it gets.
+    In,
+    /// What it sends.
+    Out,
+}
+
+/// What goes wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum What {
+    /// A node dies and starts again.
+    Crash {
+        /// The node.
+        target: Target,
+        /// When exactly.
+        moment: Moment,
+        /// What becomes of its index.
+        index: IndexLoss,
+    },
+    /// All nodes die at once, and start again.
+    CrashAll {
+        /// What becomes of their indexes.
+        index: IndexLoss,
+    },
+    /// A node does nothing.
+    Pause {
+        /// The node.
+        target: Target,
+    },
+    /// A node is cut off from the others.
+    Isolate {
+        /// The node.
+        target: Target,
+        /// In which direction.
+        sides: Sides,
+    },
+    /// Nothing goes from one node to another.
+    Cut {
+        /// The sender.
+        from: Target,
+        /// The receiver.
+        to: Target,
+    },
+    /// Every `fdatasync` of a node takes longer.
+    SlowDisk {
+        /// The node.
+        target: Target,
+        /// By so many milliseconds.
+        by_ms: u64,
+    },
+    /// Nothing can be written on a node.
+    FullDisk {
+        /// The node.
+        target: Target,
+    },
+    /// The source dies and starts again.
+    SourceCrash,
+    /// The connection to the source breaks.
+    SourceCut {
+        /// When exactly.
+        moment: Moment,
+    },
+    /// The source begins a new binlog file.
+    Rotate,
+    /// The source commits a transaction of so many bytes.
+    Transaction {
+        /// About.
+        bytes: u64,
+    },
+    /// An operator names the source again.
+    SetSource,
+    /// A replica's connection breaks.
+    ReplicaCut {
+        /// The replica, from 1.
+        replica: u64,
+        /// When exactly.
+        moment: Moment,
+    },
+    /// A replica reads slowly.
+    ReplicaSlow {
+        /// The replica, from 1.
+        replica: u64,
+        /// So many milliseconds for each piece.
+        by_ms: u64,
+    },
+}

@@ -1,0 +1,32 @@
+//! A schedule: everything that goes wrong in a run, and the world it goes wrong in, as data.
+//!
+//! It is there before the run begins, made from a seed ([`generate`](Schedule::generate)) or read
+//! from a text ([`parse`](Schedule::parse)), so a failure can be made smaller by leaving things out.
+
+mod fault;
+mod generate;
+mod settings;
+mod text;
+
+use serde::{Deserialize, Serialize};
+
+pub use fault::{Fault, IndexLoss, Moment, Sides, Target, What};
+pub use settings::Settings;
+pub use text::TextError;
+
+/// What happens in a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Schedule {
+    /// What it is about.
+    pub title: String,
+    /// Probes that must be hit, each at least once.
+    pub expect: Vec<String>,
+    /// Feeds all draws during the run.
+    pub seed: u64,
+    /// Nodes of the cluster.
+    pub nodes: u64,
+    /// The world.
+    pub settings: Settings,
+    /// What goes wrong, in the order of time.
+    pub faults: Vec<Fault>,
+}

@@ -1,0 +1,116 @@
+//! The world a schedule plays in: sizes, speeds and rates, all plain numbers with a name.
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! settings {
+    ($($(#[$doc:meta])* $name:ident = $default:expr,)*) => {
+        /// Sizes, speeds and rates. Rates are in parts per million.
+        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct Settings {
+            $($(#[$doc])* pub $name: u64,)*
+        }
+
+        impl Default for Settings {
+            fn default() -> Settings {
+                Settings { $($name: $default,)* }
+            }
+        }
+
+        impl Settings {
+            /// Every setting by its name.
+            pub fn list(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($name), self.$name),)*]
+            }
+
+            /// Changes the setting of this name; false if there is none.
+            pub fn set(&mut self, name: &str, value: u64) -> bool {
+                match name {
+                    $(stringify!($name) => self.$name = value,)*
+                    _ => return false,
+                }
+                true
+            }
+        }
+    };
+}
+
+settings! {
+    /// Length of the phase with faults, in milliseconds.
+    faults_ms = 10_000,
+    /// Time that the healed world has to bring everything everywhere, in milliseconds.
+    heal_ms_max = 60_000,
+    /// Length of a segment file.
+    segment_bytes = 256 << 10,
+
+    /// Shortest time of a message between nodes, in microseconds.
+    delay_us_min = 100,
+    /// Longest, unless it is slow.
+    delay_us_max = 2_000,
+    /// Messages that take up to 100 times as long.
+    slow_ppm = 0,
+    /// Messages lost.
+    loss_ppm = 0,
+    /// Messages that arrive twice.
+    duplicate_ppm = 0,
+    /// Messages that are overtaken by later ones.
+    reorder_ppm = 0,
+    /// Bytes on their way over one link at most.
+    link_bytes_max = 16 << 20,
+
+    /// Shortest `fdatasync`, in microseconds.
+    sync_us_min = 100,
+    /// Longest.
+    sync_us_max = 3_000,
+    /// Longest read of index or log, in microseconds.
+    read_us_max = 1_000,
+    /// At a crash: unsynced writes that survive.
+    survive_ppm = 500_000,
+    /// Index writes after which everything before has reached the disk.
+    index_flush_ppm = 50_000,
+
+    /// Transactions in the source's binlog before the store begins.
+    history = 20,
+    /// The store begins after so many of them.
+    begin_after = 0,
+    /// Mean time between two transactions of the source, in microseconds.
+    commit_us = 20_000,
+    /// Transactions waiting for an acknowledgement at once; 0: the source does not wait (no semi-sync).
+    clients = 8,
+    /// Largest ordinary transaction.
+    transaction_bytes_max = 2_000,
+    /// Transactions that are larger than a chunk.
+    huge_ppm = 0,
+    /// Transactions without BEGIN (DDL).
+    ddl_ppm = 50_000,
+    /// Transactions with a tagged GTID.
+    tagged_ppm = 0,
+    /// Transactions after which the source begins a new binlog file.
+    rotate_ppm = 10_000,
+    /// Longest time of bytes between source, nodes and replicas, in microseconds.
+    client_us_max = 1_000,
+
+    /// Model replicas.
+    replicas = 2,
+    /// Heartbeat period that replicas ask for, in milliseconds; 0: none.
+    heartbeat_ms = 1_000,
+    /// Silence after which a replica takes another node, in milliseconds.
+    silence_ms_max = 3_000,
+    /// Replicas begin with so many of the source's first transactions, and holes after them.
+    replica_holes = 0,
+    /// Longest time a replica takes to read what it was sent, in microseconds.
+    drain_us_max = 1_000,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_found_by_name() {
+        let mut settings = Settings::default();
+        assert!(settings.set("clients", 3));
+        assert!(!settings.set("customers", 3));
+        assert!(settings.list().contains(&("clients", 3)));
+    }
+}

@@ -1,0 +1,121 @@
+//! A node's connection to the source, as the shell holds it: events go into an [`Assembler`], its
+//! chunks to the node, acknowledgements back.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use kingbus_core::gtid::GtidSet;
+use kingbus_core::source::Assembler;
+use kingbus_core::types::Epoch;
+
+use super::{Piece, Source, Stream};
+
+/// A connection.
+pub struct Link {
+    /// Its number.
+    pub epoch: Epoch,
+    /// The source's end is gone; the node does not know yet.
+    pub broken: bool,
+    dump: Option<Dump>,
+}
+
+struct Dump {
+    stream: Stream,
+    assembler: Assembler,
+    /// Ends of transactions that were not acknowledged: chunk, transaction.
+    ends: VecDeque<(u64, usize)>,
+}
+
+/// What came of reading on.
+#[derive(Debug, Default)]
+pub struct Pumped {
+    /// Whether there may be more to read at once.
+    pub more: bool,
+    /// All transactions before this one are on the other side, so the dump's request said.
+    pub known_before: Option<usize>,
+}
+
+impl Link {
+    /// A connection that has just been made.
+    pub fn new(epoch: Epoch) -> Link {
+        Link {
+            epoch,
+            broken: false,
+            dump: None,
+        }
+    }
+
+    /// Begins the dump; the first transaction of it.
+    pub fn dump(
+        &mut self,
+        source: &Source,
+        executed: GtidSet,
+        file: Option<String>,
+        ordinal: u64,
+    ) -> usize {
+        let stream = Stream::new(source, executed);
+        let first = stream.next_transaction(source);
+        let assembler = Assembler::new(self.epoch, file, ordinal);
+        self.dump = Some(Dump {
+            stream,
+            assembler,
+            ends: VecDeque::new(),
+        });
+        first
+    }
+
+    /// Reads up to so many events.
+    pub fn pump(&mut self, source: &Source, events_max: u64) -> Result<Pumped, String> {
+        let mut pumped = Pumped::default();
+        let Some(dump) = &mut self.dump else {
+            return Ok(pumped);
+        };
+        for _ in 0..events_max {
+            if !dump.assembler.wants_input() {
+                return Ok(pumped);
+            }
+            match dump.stream.next(source) {
+                None => return Ok(pumped),
+                Some(Piece::Skipped(ordinal)) => pumped.known_before = Some(ordinal + 1),
+                Some(Piece::Event(event)) => dump.assembler.event(&event)?,
+                Some(Piece::End(event, ordinal)) => {
+                    dump.assembler.event(&event)?;
+                    dump.ends.push_back((dump.assembler.last_seq(), ordinal));
+                }
+            }
+        }
+        pumped.more = true;
+        Ok(pumped)
+    }
+
+    /// The next chunk for the node.
+    pub fn chunk(&mut self) -> Option<(u64, Bytes)> {
+        self.dump.as_mut()?.assembler.poll()
+    }
+
+    /// Whether a transaction has begun and not ended.
+    pub fn inside(&self) -> bool {
+        self.dump
+            .as_ref()
+            .is_some_and(|dump| dump.assembler.in_transaction())
+    }
+
+    /// The node has committed all chunks up to `seq`: the source may be told that it has all
+    /// transactions before the one returned.
+    pub fn committed(&mut self, seq: u64) -> Option<usize> {
+        let dump = self.dump.as_mut()?;
+        dump.assembler.committed(seq);
+        self.acknowledge(seq)
+    }
+
+    /// The same without a word to the assembler: used by a planted defect, which acknowledges what
+    /// was only handed over.
+    pub fn acknowledge(&mut self, seq: u64) -> Option<usize> {
+        let dump = self.dump.as_mut()?;
+        let mut before = None;
+        while let Some((_, ordinal)) = dump.ends.pop_front_if(|(needed, _)| *needed <= seq) {
+            before = Some(ordinal + 1);
+        }
+        before
+    }
+}

@@ -1,0 +1,330 @@
+//! The event log of a run: what happened, as text for people and as one hash for comparing runs.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::io::Write;
+
+use crate::rng::mix;
+
+/// Notes kept for the story of a failure.
+const TAIL_MAX: usize = 60;
+
+/// Something that happened. Nodes and replicas go by their number from 1.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub enum Note {
+    /// A fault begins, an armed one strikes, or one is over.
+    Fault(String),
+    /// A node came up with what was recovered.
+    Started {
+        node: u64,
+        term: u64,
+        applied: u64,
+        last: u64,
+        cut_bytes: u64,
+    },
+    /// A node died; so many of its unsynced writes were lost or torn.
+    Crashed { node: u64, writes: u64, lost: u64 },
+    /// A message between nodes left, or was lost.
+    Sent {
+        from: u64,
+        to: u64,
+        kind: &'static str,
+        term: u64,
+        index: u64,
+        entries: u64,
+        commit: u64,
+        lost: bool,
+    },
+    /// A message between nodes arrived.
+    Arrived { from: u64, to: u64, crc: u32 },
+    /// A write to a segment.
+    Wrote {
+        node: u64,
+        seq: u64,
+        segment: u64,
+        offset: u64,
+        len: u64,
+        sync: bool,
+    },
+    /// `fdatasync` came back.
+    Synced { node: u64, seq: u64 },
+    /// An entry took effect on a node.
+    Applied {
+        node: u64,
+        index: u64,
+        term: u64,
+        crc: u32,
+        void: bool,
+    },
+    /// A node serves replicas from now on, or no more.
+    Serving { node: u64, yes: bool },
+    /// The source committed a transaction.
+    Committed { transaction: u64, len: u64 },
+    /// The source's clients were told that all before this transaction are safe.
+    Acknowledged { before: u64 },
+    /// The source came or went.
+    Source { up: bool },
+    /// A node connects to the source.
+    Connect { node: u64, epoch: u64 },
+    /// A node asks the source for a dump; it begins with this transaction.
+    Dump { node: u64, epoch: u64, from: u64 },
+    /// A node gets a chunk.
+    Chunk {
+        node: u64,
+        epoch: u64,
+        seq: u64,
+        crc: u32,
+    },
+    /// A node's connection to the source ended.
+    Disconnect { node: u64, epoch: u64 },
+    /// The operator was answered.
+    Operator { node: u64, done: bool },
+    /// A replica begins a dump.
+    ReplicaDump { replica: u64, node: u64 },
+    /// Bytes for a replica left a node.
+    ReplicaSent { replica: u64, len: u64, crc: u32 },
+    /// A replica has this transaction now.
+    ReplicaGot { replica: u64, transaction: u64 },
+    /// A replica's connection ended.
+    ReplicaLost {
+        replica: u64,
+        node: u64,
+        why: &'static str,
+    },
+    /// What a node says of itself.
+    Status {
+        node: u64,
+        leader: bool,
+        term: u64,
+        commit: u64,
+        applied: u64,
+    },
+    /// All faults are over.
+    Healed,
+    /// Everything is everywhere.
+    Complete,
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let yes = |is: bool, text: &'static str| if is { text } else { "" };
+        match self {
+            Note::Fault(text) => write!(f, "!! {text}"),
+            Note::Started {
+                node,
+                term,
+                applied,
+                last,
+                cut_bytes,
+            } => write!(
+                f,
+                "node {node} up: term {term}, applied {applied}, last {last}, {cut_bytes} bytes cut"
+            ),
+            Note::Crashed { node, writes, lost } => {
+                write!(
+                    f,
+                    "node {node} down: {lost} of {writes} unsynced writes lost or torn"
+                )
+            }
+            Note::Sent {
+                from,
+                to,
+                kind,
+                term,
+                index,
+                entries,
+                commit,
+                lost,
+            } => write!(
+                f,
+                "{from} -> {to} {kind} term {term} index {index} entries {entries} commit {commit}{}",
+                yes(*lost, " (lost)")
+            ),
+            Note::Arrived { from, to, crc } => write!(f, "{from} => {to} {crc:08x}"),
+            Note::Wrote {
+                node,
+                seq,
+                segment,
+                offset,
+                len,
+                sync,
+            } => write!(
+                f,
+                "node {node} write {seq}: segment {segment} at {offset}, {len} bytes{}",
+                yes(*sync, ", sync")
+            ),
+            Note::Synced { node, seq } => write!(f, "node {node} durable up to write {seq}"),
+            Note::Applied {
+                node,
+                index,
+                term,
+                crc,
+                void,
+            } => write!(
+                f,
+                "node {node} applied {index} of term {term}, {crc:08x}{}",
+                yes(*void, ", void")
+            ),
+            Note::Serving { node, yes } => {
+                write!(
+                    f,
+                    "node {node} {}",
+                    if *yes { "serves" } else { "does not serve" }
+                )
+            }
+            Note::Committed { transaction, len } => {
+                write!(f, "source committed transaction {transaction}, {len} bytes")
+            }
+            Note::Acknowledged { before } => {
+                write!(
+                    f,
+                    "source acknowledged to its clients all before transaction {before}"
+                )
+            }
+            Note::Source { up } => write!(f, "source {}", if *up { "up" } else { "down" }),
+            Note::Connect { node, epoch } => write!(f, "node {node} source connection {epoch}"),
+            Note::Dump { node, epoch, from } => {
+                write!(f, "node {node} source dump {epoch} from transaction {from}")
+            }
+            Note::Chunk {
+                node,
+                epoch,
+                seq,
+                crc,
+            } => {
+                write!(f, "node {node} chunk {epoch}/{seq} {crc:08x}")
+            }
+            Note::Disconnect { node, epoch } => {
+                write!(f, "node {node} source connection {epoch} ends")
+            }
+            Note::Operator { node, done } => {
+                write!(
+                    f,
+                    "operator at node {node}: {}",
+                    if *done { "done" } else { "refused" }
+                )
+            }
+            Note::ReplicaDump { replica, node } => {
+                write!(f, "replica {replica} dumps from node {node}")
+            }
+            Note::ReplicaSent { replica, len, crc } => {
+                write!(f, "to replica {replica}: {len} bytes {crc:08x}")
+            }
+            Note::ReplicaGot {
+                replica,
+                transaction,
+            } => {
+                write!(f, "replica {replica} has transaction {transaction}")
+            }
+            Note::ReplicaLost { replica, node, why } => {
+                write!(f, "replica {replica} leaves node {node}: {why}")
+            }
+            Note::Status {
+                node,
+                leader,
+                term,
+                commit,
+                applied,
+            } => write!(
+                f,
+                "node {node} {}term {term}, commit {commit}, applied {applied}",
+                yes(*leader, "leads, ")
+            ),
+            Note::Healed => f.write_str("all faults are over"),
+            Note::Complete => f.write_str("everything is everywhere"),
+        }
+    }
+}
+
+/// The event log.
+pub struct Trace {
+    hash: Fold,
+    count: u64,
+    tail: VecDeque<(u64, Note)>,
+    print: Option<Box<dyn Write>>,
+}
+
+impl Trace {
+    /// A log that is written to `print` too.
+    pub fn new(print: Option<Box<dyn Write>>) -> Trace {
+        Trace {
+            hash: Fold(0),
+            count: 0,
+            tail: VecDeque::with_capacity(TAIL_MAX),
+            print,
+        }
+    }
+
+    /// Adds what happened at `now_us`.
+    pub fn note(&mut self, now_us: u64, note: Note) {
+        self.count += 1;
+        (now_us, &note).hash(&mut self.hash);
+        if let Some(out) = &mut self.print {
+            // A reader that went away does not change the run.
+            let _ = writeln!(out, "{}", line(now_us, &note));
+        }
+        if self.tail.len() == TAIL_MAX {
+            self.tail.pop_front();
+        }
+        self.tail.push_back((now_us, note));
+    }
+
+    /// The hash of everything so far.
+    pub fn hash(&self) -> u64 {
+        self.hash.finish()
+    }
+
+    /// Number of notes so far.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// The last notes, as lines.
+    pub fn story(&self) -> Vec<String> {
+        self.tail.iter().map(|(at, note)| line(*at, note)).collect()
+    }
+}
+
+fn line(now_us: u64, note: &Note) -> String {
+    let (ms, us) = (now_us / 1_000, now_us % 1_000);
+    format!("{ms:>7}.{us:03} {note}")
+}
+
+/// A hash that is the same in every process.
+struct Fold(u64);
+
+impl Hasher for Fold {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.write_u64(u64::from_le_bytes(word));
+        }
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        self.0 = mix(self.0 ^ word);
+    }
+
+    fn write_u8(&mut self, byte: u8) {
+        self.write_u64(u64::from(byte));
+    }
+
+    fn write_u32(&mut self, word: u32) {
+        self.write_u64(u64::from(word));
+    }
+
+    fn write_usize(&mut self, word: usize) {
+        self.write_u64(word as u64);
+    }
+
+    fn write_isize(&mut self, word: isize) {
+        self.write_u64(word as u64);
+    }
+}

@@ -1,0 +1,270 @@
+//! What a node wants done.
+
+use bytes::Bytes;
+use kingbus_core::chunk::Part;
+use kingbus_core::log::{Kind, RECORD_HEADER_LEN, RecordHeader, SEGMENT_HEADER_LEN};
+use kingbus_core::node::index::{Content, IndexOp, Row};
+use kingbus_core::node::port::{
+    AdminEffect, DiskEffect, DiskInput, Effect, Input, ReplicaEffect, Serving,
+};
+use kingbus_core::types::SegmentId;
+
+use super::{Event, World};
+use crate::oracles::{Record, Violation};
+use crate::trace::Note;
+
+impl World {
+    pub(super) fn effect(
+        &mut self,
+        node: usize,
+        life: u64,
+        effect: Effect,
+    ) -> Result<(), Violation> {
+        match effect {
+            Effect::Peer(envelope) => self.send(node, life, envelope),
+            Effect::Source(effect) => self.source_effect(node, life, effect),
+            Effect::Replica(effect) => self.replica_effect(node, life, effect),
+            Effect::Disk(effect) => self.disk_effect(node, life, effect),
+            Effect::Admin(effect) => self.admin_effect(node, life, effect),
+            Effect::Serving(serving) => {
+                let yes = matches!(serving, Serving::Yes { .. });
+                self.hosts[node].serves = yes;
+                self.note(Note::Serving {
+                    node: node as u64 + 1,
+                    yes,
+                });
+                Ok(())
+            }
+        }
+    }
+
+    fn admin_effect(
+        &mut self,
+        node: usize,
+        life: u64,
+        effect: AdminEffect,
+    ) -> Result<(), Violation> {
+        match effect {
+            AdminEffect::Status { status, .. } => self.status(node, life, &status),
+            AdminEffect::Done { token } => self.operator_answered(node, token, true),
+            AdminEffect::Refused { token, .. } => self.operator_answered(node, token, false),
+        }
+    }
+
+    fn replica_effect(
+        &mut self,
+        node: usize,
+        life: u64,
+        effect: ReplicaEffect,
+    ) -> Result<(), Violation> {
+        match effect {
+            ReplicaEffect::Send {
+                replica,
+                head,
+                body,
+            } => {
+                let body = body.map(|slice| {
+                    let body = self.hosts[node].disk.segments.bytes(slice.span);
+                    Bytes::copy_from_slice(&body[slice.from as usize..slice.to as usize])
+                });
+                self.send_to_replica(node, life, replica, head, body)
+            }
+            ReplicaEffect::Refuse { replica, text, .. } => {
+                if text.contains("same server_uuid") {
+                    self.probes.hit("replica_came_again");
+                    return self.end_replica(node, replica, "came again");
+                }
+                self.fail("nothing_is_refused", format!("node {}: {text}", node + 1))
+            }
+            ReplicaEffect::Eof { replica } => self.end_replica(node, replica, "end of file"),
+            ReplicaEffect::Close { replica } => {
+                self.probes.hit("replica_sent_away");
+                self.end_replica(node, replica, "sent away")
+            }
+        }
+    }
+
+    fn disk_effect(&mut self, node: usize, life: u64, effect: DiskEffect) -> Result<(), Violation> {
+        match effect {
+            DiskEffect::Create { segment, len } => {
+                self.hosts[node].disk.segments.create(segment, len);
+                self.probes.hit("segment_made");
+                Ok(())
+            }
+            DiskEffect::Write {
+                seq,
+                segment,
+                offset,
+                parts,
+                sync,
+            } => self.write(node, (seq, segment, offset, parts, sync)),
+            DiskEffect::Index(ops) => self.index(node, ops),
+            question @ (DiskEffect::ReadRows { .. }
+            | DiskEffect::ReadCheckpoint { .. }
+            | DiskEffect::ReadFile { .. }
+            | DiskEffect::ReadBody { .. }) => {
+                let us = self.hosts[node].disk.read_us(&self.schedule.settings);
+                self.after(
+                    us,
+                    Event::Answer {
+                        node,
+                        life,
+                        question,
+                    },
+                );
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn answer(
+        &mut self,
+        node: usize,
+        life: u64,
+        question: DiskEffect,
+    ) -> Result<(), Violation> {
+        let disk = &self.hosts[node].disk;
+        let answer = match question {
+            DiskEffect::ReadRows {
+                token,
+                from,
+                to,
+                rows_max,
+            } => {
+                self.probes.hit("rows_read");
+                DiskInput::Rows {
+                    token,
+                    rows: disk.index.rows(from, to, rows_max),
+                }
+            }
+            DiskEffect::ReadCheckpoint { token, at } => {
+                let checkpoint = disk.index.checkpoint(at).map(Box::new);
+                DiskInput::Checkpoint { token, checkpoint }
+            }
+            DiskEffect::ReadFile { token, at } => DiskInput::File {
+                token,
+                file: disk.index.file(at),
+            },
+            DiskEffect::ReadBody { token, span } => DiskInput::Body {
+                token,
+                body: disk.body(span),
+            },
+            DiskEffect::Create { .. } | DiskEffect::Write { .. } | DiskEffect::Index(_) => {
+                return Ok(());
+            }
+        };
+        self.input(node, life, Input::Disk(answer))
+    }
+
+    fn write(
+        &mut self,
+        node: usize,
+        (seq, segment, offset, parts, sync): (u64, SegmentId, u64, Vec<Bytes>, bool),
+    ) -> Result<(), Violation> {
+        let host = &mut self.hosts[node];
+        if seq <= host.last_seq {
+            let text = format!(
+                "node {} numbers a write {seq} after {}",
+                node + 1,
+                host.last_seq
+            );
+            return self.fail("writes_are_numbered_upwards", text);
+        }
+        host.last_seq = seq;
+        host.disk.write(seq, segment, offset, &parts, sync);
+        let len = parts.iter().map(|part| part.len() as u64).sum();
+        let records = records(host.disk.segments.range(segment, offset, len), offset);
+        self.note(Note::Wrote {
+            node: node as u64 + 1,
+            seq,
+            segment: segment.0,
+            offset,
+            len,
+            sync,
+        });
+        self.oracles.logs.wrote(node, seq, records)?;
+        self.begin_sync(node);
+        self.strike_syncing(node);
+        Ok(())
+    }
+
+    fn index(&mut self, node: usize, ops: Vec<IndexOp>) -> Result<(), Violation> {
+        for op in &ops {
+            match op {
+                IndexOp::Row(row) => self.row_applied(node, row)?,
+                IndexOp::File(_) => self.probes.hit("binlog_file_begun"),
+                IndexOp::Checkpoint(_) => self.probes.hit("checkpoint_made"),
+            }
+        }
+        self.hosts[node].disk.put(ops, &self.schedule.settings);
+        Ok(())
+    }
+
+    fn row_applied(&mut self, node: usize, row: &Row) -> Result<(), Violation> {
+        let body = match row.content {
+            Content::Empty => Bytes::new(),
+            Content::Command | Content::Chunk(_) => self.hosts[node].disk.body(row.span),
+        };
+        let aborted = self.oracles.history.aborted;
+        let first = self
+            .oracles
+            .history
+            .applied(node, row, &body, &self.source)?;
+        if first {
+            self.oracles.committed(row.index, row.term.0)?;
+        }
+        self.probes.hit_if(
+            self.oracles.history.aborted > aborted,
+            "transaction_given_up",
+        );
+        let (mut void, mut part) = (false, None);
+        if let Content::Chunk(chunk) = &row.content {
+            (void, part) = (chunk.void, Some(chunk.part));
+        }
+        self.probes.hit_if(void, "chunk_void");
+        let crc = crc32c::crc32c(&body);
+        let (index, term) = (row.index.0, row.term.0);
+        self.note(Note::Applied {
+            node: node as u64 + 1,
+            index,
+            term,
+            crc,
+            void,
+        });
+        if matches!(part, Some(Part::First | Part::Middle)) {
+            self.probes.hit("part_applied");
+            self.strike_inside(node);
+        }
+        Ok(())
+    }
+}
+
+/// The records in bytes that were written at `offset`.
+fn records(bytes: &[u8], offset: u64) -> Vec<Record> {
+    let mut records = Vec::new();
+    let mut at = if offset == 0 {
+        SEGMENT_HEADER_LEN as usize
+    } else {
+        0
+    };
+    while let Some(header) = bytes.get(at..).and_then(RecordHeader::parse) {
+        let body = at + RECORD_HEADER_LEN as usize;
+        match header.kind {
+            Kind::Entry => records.push(Record::Entry {
+                index: header.index.0,
+                term: header.term.0,
+                crc: crc32c::crc32c(&bytes[body..body + header.len as usize]),
+            }),
+            Kind::HardState => {
+                records.push(Record::HardState {
+                    term: header.term.0,
+                    vote: header.index.0,
+                });
+            }
+            Kind::Checkpoint | Kind::Seal => {}
+        }
+        at += header.record_len() as usize;
+    }
+    assert_eq!(at, bytes.len(), "a write is whole records");
+    records
+}

@@ -1,0 +1,317 @@
+//! Faults begin, strike and end.
+
+use super::{Event, World};
+use crate::oracles::Violation;
+use crate::schedule::{Fault, IndexLoss, Moment, Sides, Target, What};
+use crate::trace::Note;
+
+impl World {
+    /// The node a fault is about, from 0.
+    fn resolve(&self, target: Target) -> usize {
+        let nodes = self.hosts.len();
+        let leader = self.oracles.elections.leader().unwrap_or(0);
+        match target {
+            Target::Node(number) => (number.max(1) as usize - 1) % nodes,
+            Target::Leader => leader,
+            Target::Follower => (leader + 1) % nodes,
+        }
+    }
+
+    pub(super) fn fault(&mut self, number: usize) -> Result<(), Violation> {
+        if self.healed_us.is_some() {
+            return Ok(());
+        }
+        let Fault { for_ms, what, .. } = self.schedule.faults[number].clone();
+        let text = self.schedule.faults[number].to_string();
+        self.note(Note::Fault(text));
+        let lasts_us = for_ms * 1_000;
+        match what {
+            What::Crash { target, moment, .. } => {
+                self.plan_crash(number, self.resolve(target), moment)?
+            }
+            What::CrashAll { .. } => {
+                for node in 0..self.hosts.len() {
+                    let life = self.hosts[node].life;
+                    self.crash_planned(node, life, number)?;
+                }
+            }
+            What::Pause { target } => {
+                let node = self.resolve(target);
+                self.hosts[node].paused += 1;
+                self.over(lasts_us, number, node, 0);
+            }
+            What::Isolate { target, sides } => {
+                let node = self.resolve(target);
+                self.isolate(node, sides, true);
+                self.over(lasts_us, number, node, 0);
+            }
+            What::Cut { from, to } => {
+                let ends = (self.resolve(from), self.resolve(to));
+                if ends.0 != ends.1 {
+                    self.network.cut(ends);
+                    self.over(lasts_us, number, ends.0, ends.1);
+                }
+            }
+            What::SlowDisk { target, by_ms } => {
+                let node = self.resolve(target);
+                self.hosts[node].disk.slow_us = by_ms * 1_000;
+                self.over(lasts_us, number, node, 0);
+            }
+            What::FullDisk { target } => {
+                let node = self.resolve(target);
+                self.disk_full(node, true)?;
+                self.over(lasts_us, number, node, 0);
+            }
+            What::SourceCrash => {
+                if self.source.up {
+                    self.source_down();
+                    self.after(lasts_us, Event::SourceUp);
+                }
+            }
+            What::SourceCut {
+                moment: Moment::Inside,
+            } => self.armed_source = true,
+            What::SourceCut { .. } => (0..self.hosts.len()).for_each(|node| self.break_link(node)),
+            What::Rotate => {
+                if self.source.up {
+                    self.source.rotate();
+                    (0..self.hosts.len()).for_each(|node| self.read_soon(node));
+                }
+            }
+            What::Transaction { bytes } => {
+                if self.source.up {
+                    self.commit_now(Some(bytes as usize));
+                }
+            }
+            What::SetSource => self.operator.again(),
+            What::ReplicaCut { replica, moment } => self.cut_replica(replica, moment)?,
+            What::ReplicaSlow { replica, by_ms } => {
+                if let Some(model) = self.replica_mut(replica) {
+                    model.slow_us = by_ms * 1_000;
+                    self.over(lasts_us, number, 0, 0);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn replica_mut(&mut self, number: u64) -> Option<&mut crate::replica::Replica> {
+        self.replicas
+            .iter_mut()
+            .find(|replica| replica.number == number)
+    }
+
+    fn over(&mut self, us: u64, fault: usize, node: usize, peer: usize) {
+        self.after(us, Event::FaultOver { fault, node, peer });
+    }
+
+    pub(super) fn fault_over(
+        &mut self,
+        number: usize,
+        node: usize,
+        peer: usize,
+    ) -> Result<(), Violation> {
+        if self.healed_us.is_some() {
+            return Ok(());
+        }
+        let what = self.schedule.faults[number].what.clone();
+        self.note(Note::Fault(format!("over: {what}")));
+        match what {
+            What::Pause { .. } => self.resume(node),
+            What::Isolate { sides, .. } => self.isolate(node, sides, false),
+            What::Cut { .. } => self.network.mend((node, peer)),
+            What::SlowDisk { .. } => self.hosts[node].disk.slow_us = 0,
+            What::FullDisk { .. } => self.disk_full(node, false)?,
+            What::ReplicaSlow { replica, .. } => {
+                if let Some(model) = self.replica_mut(replica) {
+                    model.slow_us = 0;
+                }
+            }
+            What::Crash { .. }
+            | What::CrashAll { .. }
+            | What::SourceCrash
+            | What::SourceCut { .. }
+            | What::Rotate
+            | What::Transaction { .. }
+            | What::SetSource
+            | What::ReplicaCut { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn plan_crash(&mut self, fault: usize, node: usize, moment: Moment) -> Result<(), Violation> {
+        let host = &mut self.hosts[node];
+        match moment {
+            Moment::Now => {
+                let life = host.life;
+                return self.crash_planned(node, life, fault);
+            }
+            Moment::Syncing | Moment::Inside => host.armed.push(fault),
+            Moment::Effects(count) => host.effects_left = Some((count, fault)),
+        }
+        Ok(())
+    }
+
+    fn take_armed(&mut self, node: usize, moment: Moment) -> Option<usize> {
+        let faults = &self.schedule.faults;
+        let host = &mut self.hosts[node];
+        let waits = |fault: &usize| matches!(&faults[*fault].what, What::Crash { moment: m, .. } if *m == moment);
+        let at = host.armed.iter().position(waits)?;
+        Some(host.armed.remove(at))
+    }
+
+    /// A node has an `fdatasync` under way.
+    pub(super) fn strike_syncing(&mut self, node: usize) {
+        if self.hosts[node].armed.is_empty() || !self.hosts[node].disk.is_syncing() {
+            return;
+        }
+        if let Some(fault) = self.take_armed(node, Moment::Syncing) {
+            self.probes.hit("crash_while_syncing");
+            let host = &mut self.hosts[node];
+            let (life, us) = (host.life, host.rng.range(0, 2_000));
+            self.after(us, Event::Crash { node, life, fault });
+        }
+    }
+
+    /// A node has some parts of a transaction.
+    pub(super) fn strike_inside(&mut self, node: usize) {
+        if let Some(fault) = self.take_armed(node, Moment::Inside) {
+            self.probes.hit("crash_inside_a_transaction");
+            let life = self.hosts[node].life;
+            self.after(1, Event::Crash { node, life, fault });
+        }
+    }
+
+    /// A node has read the beginning of a transaction from the source.
+    pub(super) fn strike_source_inside(&mut self, node: usize) {
+        if std::mem::take(&mut self.armed_source) {
+            self.probes.hit("source_cut_inside_a_transaction");
+            self.break_link(node);
+        }
+    }
+
+    fn cut_replica(&mut self, number: u64, moment: Moment) -> Result<(), Violation> {
+        let Some(replica) = self.replicas.iter().position(|r| r.number == number) else {
+            return Ok(());
+        };
+        if moment == Moment::Inside {
+            self.armed_replicas.insert(replica);
+            return Ok(());
+        }
+        match &self.replicas[replica].conn {
+            Some(conn) => self.replica_end(replica, conn.number, "cut"),
+            None => Ok(()),
+        }
+    }
+
+    fn isolate(&mut self, node: usize, sides: Sides, begins: bool) {
+        for peer in (0..self.hosts.len()).filter(|peer| *peer != node) {
+            let both = [(node, peer, Sides::In), (peer, node, Sides::Out)];
+            for (from, to, except) in both {
+                if sides != except && begins {
+                    self.network.cut((from, to));
+                } else if sides != except {
+                    self.network.mend((from, to));
+                }
+            }
+        }
+    }
+
+    fn disk_full(&mut self, node: usize, full: bool) -> Result<(), Violation> {
+        let host = &mut self.hosts[node];
+        let life = host.life;
+        if host.node.is_none() || host.disk.full == full {
+            return Ok(());
+        }
+        host.disk.full = full;
+        self.begin_sync(node);
+        self.disk_fullness(node, life, full)
+    }
+
+    fn resume(&mut self, node: usize) {
+        let host = &mut self.hosts[node];
+        host.paused = host.paused.saturating_sub(1);
+        if host.paused == 0 {
+            for event in std::mem::take(&mut host.parked) {
+                self.after(0, event);
+            }
+        }
+    }
+
+    /// A node dies, if it still runs.
+    pub(super) fn crash_planned(
+        &mut self,
+        node: usize,
+        life: u64,
+        fault: usize,
+    ) -> Result<(), Violation> {
+        if !self.hosts[node].is(life) || self.healed_us.is_some() {
+            return Ok(());
+        }
+        let Fault { for_ms, what, .. } = &self.schedule.faults[fault];
+        let index = match what {
+            What::Crash { index, .. } | What::CrashAll { index } => *index,
+            _ => IndexLoss::Kept,
+        };
+        let down_us = (*for_ms).max(1) * 1_000;
+        let host = &mut self.hosts[node];
+        host.node = None;
+        host.serves = false;
+        host.link = None;
+        host.reading = false;
+        host.effects_left = None;
+        host.armed.clear();
+        let parked = std::mem::take(&mut host.parked);
+        host.last_seq = 0;
+        let (writes, lost) = host.disk.crash(&self.schedule.settings, index);
+        for event in parked {
+            if let Event::Frame {
+                from,
+                to,
+                frame,
+                copy: false,
+            } = event
+            {
+                self.network.arrived((from, to), frame.len() as u64);
+            }
+        }
+        self.probes.hit("crash");
+        self.probes.hit_if(lost > 0, "unsynced_writes_lost");
+        self.probes.hit_if(index == IndexLoss::Lost, "index_lost");
+        self.note(Note::Crashed {
+            node: node as u64 + 1,
+            writes,
+            lost,
+        });
+        self.end_replicas_of(node);
+        self.after(down_us, Event::Start { node });
+        Ok(())
+    }
+
+    /// All faults are over: everything runs, and must be everywhere in time.
+    pub(super) fn heal(&mut self) -> Result<(), Violation> {
+        self.healed_us = Some(self.now_us);
+        self.note(Note::Healed);
+        self.network.heal();
+        self.armed_source = false;
+        self.armed_replicas.clear();
+        for replica in &mut self.replicas {
+            replica.slow_us = 0;
+        }
+        for node in 0..self.hosts.len() {
+            let host = &mut self.hosts[node];
+            host.armed.clear();
+            host.effects_left = None;
+            host.disk.slow_us = 0;
+            host.paused = host.paused.min(1);
+            self.resume(node);
+            self.disk_full(node, false)?;
+            self.start(node)?;
+        }
+        self.source_up()?;
+        for _ in 0..3 {
+            self.commit_now(None);
+        }
+        Ok(())
+    }
+}

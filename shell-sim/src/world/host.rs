@@ -1,0 +1,76 @@
+//! A machine: one node with its disk and its connections.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use kingbus_core::gtid::GtidSet;
+use kingbus_core::node::Node;
+use kingbus_core::types::ReplicaId;
+
+use super::event::Event;
+use crate::disk::Disk;
+use crate::rng::Rng;
+use crate::source::Link;
+
+/// A machine.
+pub struct Host {
+    /// The node while it runs.
+    pub node: Option<Node>,
+    /// Starts so far.
+    pub life: u64,
+    /// Its disk.
+    pub disk: Disk,
+    /// Does nothing by so many faults.
+    pub paused: u32,
+    /// What came in meanwhile.
+    pub parked: VecDeque<Event>,
+    /// Whether it serves replicas.
+    pub serves: bool,
+    /// The connection to the source.
+    pub link: Option<Link>,
+    /// Whether a `SourceRead` is under way.
+    pub reading: bool,
+    /// Replicas that dump from it.
+    pub replicas: BTreeMap<ReplicaId, usize>,
+    /// Connections of replicas so far.
+    pub last_replica: u64,
+    /// Sequence number of the last write.
+    pub last_seq: u64,
+    /// Effects still to be carried out before it crashes, and the fault that says so.
+    pub effects_left: Option<(u64, usize)>,
+    /// Faults that wait for their moment.
+    pub armed: Vec<usize>,
+    /// What it said last of its executed set, and of its last applied entry.
+    pub executed: GtidSet,
+    /// The last applied entry.
+    pub applied: u64,
+    pub(super) rng: Rng,
+}
+
+impl Host {
+    /// A machine that has never run.
+    pub fn new(seed: u64, number: u64) -> Host {
+        Host {
+            node: None,
+            life: 0,
+            disk: Disk::new(seed, number),
+            paused: 0,
+            parked: VecDeque::new(),
+            serves: false,
+            link: None,
+            reading: false,
+            replicas: BTreeMap::new(),
+            last_replica: 0,
+            last_seq: 0,
+            effects_left: None,
+            armed: Vec::new(),
+            executed: GtidSet::new(),
+            applied: 0,
+            rng: Rng::new(seed, "host", number),
+        }
+    }
+
+    /// Whether it runs and belongs to this start.
+    pub fn is(&self, life: u64) -> bool {
+        self.node.is_some() && self.life == life
+    }
+}

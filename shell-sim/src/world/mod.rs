@@ -1,0 +1,288 @@
+//! The world: a heap of events, nodes and models between which they go, oracles that watch.
+
+mod effects;
+mod event;
+mod faults;
+mod host;
+mod operator;
+mod peers;
+mod replicas;
+mod sources;
+mod start;
+
+use std::collections::{BTreeSet, BinaryHeap};
+
+use kingbus_core::gtid::Uuid;
+use kingbus_core::node::port::{DiskInput, Input, PeerInput};
+use kingbus_core::types::{NodeId, TICK_MS};
+
+use self::event::{Event, Timed};
+use self::host::Host;
+use self::operator::Operator;
+use crate::network::Network;
+use crate::oracles::{Oracles, Violation};
+use crate::plant::Plant;
+use crate::probe::Probes;
+use crate::replica::Replica;
+use crate::rng::Rng;
+use crate::schedule::Schedule;
+use crate::source::Source;
+use crate::trace::{Note, Trace};
+
+/// The cluster's UUID.
+const CLUSTER: Uuid = Uuid([0x0c; 16]);
+
+const TICK_US: u64 = TICK_MS * 1_000;
+const WATCH_US: u64 = 250_000;
+
+/// Everything there is in a run.
+pub struct World {
+    schedule: Schedule,
+    plant: Option<Plant>,
+    now_us: u64,
+    sequence: u64,
+    heap: BinaryHeap<Timed>,
+    hosts: Vec<Host>,
+    network: Network,
+    source: Source,
+    commits: Rng,
+    replicas: Vec<Replica>,
+    operator: Operator,
+    /// The connection to the source is cut as soon as it is inside of a transaction.
+    armed_source: bool,
+    /// The same for connections of these replicas.
+    armed_replicas: BTreeSet<usize>,
+    oracles: Oracles,
+    healed_us: Option<u64>,
+    complete: bool,
+    /// Events so far.
+    pub steps: u64,
+    /// The event log.
+    pub trace: Trace,
+    /// Rare situations.
+    pub probes: Probes,
+}
+
+/// Where a run stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// It goes on.
+    Going,
+    /// Everything is everywhere.
+    Complete,
+    /// The healed world had its time.
+    TooLate,
+}
+
+impl World {
+    /// The world of a schedule, before anything has happened.
+    pub fn new(schedule: Schedule, plant: Option<Plant>, trace: Trace) -> World {
+        let (seed, nodes) = (schedule.seed, schedule.nodes);
+        let world = &schedule.settings;
+        let source = Source::new(seed, world);
+        let replicas = (1..=world.replicas).map(|n| Replica::new(seed, n, world, &source));
+        let replicas: Vec<Replica> = replicas.collect();
+        let oracles = Oracles::new(nodes as usize, world.begin_after as usize);
+        let mut world = World {
+            now_us: 0,
+            sequence: 0,
+            heap: BinaryHeap::new(),
+            hosts: (1..=nodes).map(|number| Host::new(seed, number)).collect(),
+            network: Network::new(seed),
+            commits: Rng::new(seed, "commits", 0),
+            source,
+            replicas,
+            operator: Operator::default(),
+            armed_source: false,
+            armed_replicas: BTreeSet::new(),
+            oracles,
+            healed_us: None,
+            complete: false,
+            steps: 0,
+            trace,
+            probes: Probes::default(),
+            plant,
+            schedule,
+        };
+        world.begin();
+        world
+    }
+
+    fn begin(&mut self) {
+        for node in 0..self.hosts.len() {
+            self.after(node as u64 * 700, Event::Start { node });
+        }
+        for replica in 0..self.replicas.len() {
+            self.after(100_000, Event::ReplicaConnect { replica });
+        }
+        self.after(50_000, Event::Operator);
+        self.after(WATCH_US, Event::Watch);
+        self.after(300_000, Event::Commit);
+        for (number, fault) in self.schedule.faults.iter().enumerate() {
+            let at_us = fault.at_ms * 1_000;
+            let sequence = number as u64;
+            self.heap.push(Timed {
+                at_us,
+                sequence,
+                event: Event::Fault(number),
+            });
+        }
+        self.after(self.schedule.settings.faults_ms * 1_000, Event::Heal);
+    }
+
+    /// Something happens in so many microseconds.
+    fn after(&mut self, us: u64, event: Event) {
+        self.at(self.now_us + us, event);
+    }
+
+    fn at(&mut self, at_us: u64, event: Event) {
+        self.sequence += 1;
+        let sequence = self.schedule.faults.len() as u64 + self.sequence;
+        self.heap.push(Timed {
+            at_us,
+            sequence,
+            event,
+        });
+    }
+
+    fn note(&mut self, note: Note) {
+        self.trace.note(self.now_us, note);
+    }
+
+    fn fail<T>(&self, oracle: &'static str, text: impl Into<String>) -> Result<T, Violation> {
+        Err(Violation::new(oracle, text))
+    }
+
+    /// Takes the next event.
+    pub fn step(&mut self) -> Result<Progress, Violation> {
+        let Timed { at_us, event, .. } = self.heap.pop().expect("watching never ends");
+        self.now_us = at_us;
+        self.steps += 1;
+        if let Some(host) = event.node().map(|node| &mut self.hosts[node]) {
+            if host.paused > 0 && host.node.is_some() {
+                host.parked.push_back(event);
+                return Ok(Progress::Going);
+            }
+        }
+        self.take(event)?;
+        let late = self.schedule.settings.heal_ms_max * 1_000;
+        Ok(match self.healed_us {
+            _ if self.complete => Progress::Complete,
+            Some(at_us) if at_us + late < self.now_us => Progress::TooLate,
+            Some(_) | None => Progress::Going,
+        })
+    }
+
+    fn take(&mut self, event: Event) -> Result<(), Violation> {
+        match event {
+            Event::Tick { node, life } => self.tick(node, life),
+            Event::Frame {
+                from,
+                to,
+                frame,
+                copy,
+            } => self.frame(from, to, frame, copy),
+            Event::Unreachable { node, life, peer } => {
+                let peer = NodeId(peer as u64 + 1);
+                self.input(node, life, Input::Peer(PeerInput::Unreachable(peer)))
+            }
+            Event::Synced { node, life } => self.synced(node, life),
+            Event::Answer {
+                node,
+                life,
+                question,
+            } => self.answer(node, life, question),
+            Event::Crash { node, life, fault } => self.crash_planned(node, life, fault),
+            Event::Start { node } => self.start(node),
+            Event::SourceLogin { node, life, epoch } => self.source_login(node, life, epoch),
+            Event::SourceRead { node, life, epoch } => self.source_read(node, life, epoch),
+            Event::SourceAck { before } => self.source_acknowledged(before),
+            Event::SourceLost { node, life, epoch } => {
+                self.source_failed(node, life, epoch, "the connection is lost")
+            }
+            Event::Commit => self.commit(),
+            Event::SourceUp => self.source_up(),
+            Event::ReplicaConnect { replica } => self.replica_connect(replica),
+            Event::ReplicaDump { replica, conn } => self.replica_dump(replica, conn),
+            Event::ReplicaBytes {
+                replica,
+                conn,
+                bytes,
+            } => self.replica_bytes(replica, conn, bytes),
+            Event::ReplicaEnd { replica, conn, why } => self.replica_end(replica, conn, why),
+            Event::Drained {
+                node,
+                life,
+                id,
+                bytes,
+            } => self.drained(node, life, id, bytes),
+            Event::ReplicaGone { node, life, id } => self.replica_gone(node, life, id),
+            Event::Operator => self.operate(),
+            Event::Watch => self.watch(),
+            Event::Fault(number) => self.fault(number),
+            Event::FaultOver { fault, node, peer } => self.fault_over(fault, node, peer),
+            Event::Heal => self.heal(),
+        }
+    }
+
+    fn tick(&mut self, node: usize, life: u64) -> Result<(), Violation> {
+        if self.hosts[node].is(life) {
+            self.after(TICK_US, Event::Tick { node, life });
+        }
+        self.input(node, life, Input::Tick)
+    }
+
+    fn synced(&mut self, node: usize, life: u64) -> Result<(), Violation> {
+        let host = &mut self.hosts[node];
+        if !host.is(life) {
+            return Ok(());
+        }
+        let Some(seq) = host.disk.end_sync() else {
+            return Ok(());
+        };
+        if !host.disk.lies {
+            self.oracles.logs.synced(node, seq);
+        }
+        self.note(Note::Synced {
+            node: node as u64 + 1,
+            seq,
+        });
+        self.input(node, life, Input::Disk(DiskInput::Written { seq }))?;
+        self.begin_sync(node);
+        Ok(())
+    }
+
+    fn begin_sync(&mut self, node: usize) {
+        let host = &mut self.hosts[node];
+        let life = host.life;
+        if let Some(us) = host.disk.begin_sync(&self.schedule.settings) {
+            self.after(us, Event::Synced { node, life });
+        }
+    }
+
+    /// Gives a node an input, and carries out what it wants.
+    fn input(&mut self, node: usize, life: u64, input: Input) -> Result<(), Violation> {
+        let host = &mut self.hosts[node];
+        if !host.is(life) {
+            return Ok(());
+        }
+        host.node.as_mut().expect("it runs").step(input);
+        self.drain(node, life)
+    }
+
+    fn drain(&mut self, node: usize, life: u64) -> Result<(), Violation> {
+        while self.hosts[node].is(life) {
+            let next = self.hosts[node].node.as_mut().and_then(|node| node.poll());
+            let Some(effect) = next else { break };
+            if let Some((left, fault)) = &mut self.hosts[node].effects_left {
+                if *left == 0 {
+                    let fault = *fault;
+                    return self.crash_planned(node, life, fault);
+                }
+                *left -= 1;
+            }
+            self.effect(node, life, effect)?;
+        }
+        Ok(())
+    }
+}

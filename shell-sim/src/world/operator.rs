@@ -1,0 +1,166 @@
+//! The operator, who names the source, and the watch that asks everybody for the status.
+
+use kingbus_core::node::catalog::{Sealed, SourceDefinition, Start};
+use kingbus_core::node::port::{AdminInput, DiskInput, Input};
+use kingbus_core::node::status::Status;
+
+use super::{Event, Progress, WATCH_US, World};
+use crate::oracles::Violation;
+use crate::trace::Note;
+
+/// The operator tries again after so long.
+const PATIENCE_US: u64 = 1_000_000;
+
+/// Tokens of questions for the status.
+const STATUS_TOKEN: u64 = 0;
+
+/// The operator.
+#[derive(Debug, Default)]
+pub struct Operator {
+    done: bool,
+    tried: u64,
+}
+
+impl Operator {
+    /// Names the source once more.
+    pub fn again(&mut self) {
+        self.done = false;
+    }
+}
+
+impl World {
+    pub(super) fn operate(&mut self) -> Result<(), Violation> {
+        self.after(PATIENCE_US, Event::Operator);
+        if self.operator.done {
+            return Ok(());
+        }
+        self.operator.tried += 1;
+        let node = self.operator.tried as usize % self.hosts.len();
+        let (token, life) = (self.operator.tried, self.hosts[node].life);
+        if self.hosts[node].paused > 0 {
+            return Ok(());
+        }
+        let start = match self.schedule.settings.begin_after as usize {
+            0 => Start::Earliest,
+            count => Start::After(self.source.prefix(count)),
+        };
+        let definition = Some(SourceDefinition {
+            host: "source".to_owned(),
+            port: 3306,
+            user: "repl".to_owned(),
+            password: Sealed(Vec::new()),
+            start,
+            semi_sync: self.schedule.settings.clients > 0,
+        });
+        self.input(
+            node,
+            life,
+            Input::Admin(AdminInput::SetSource { token, definition }),
+        )
+    }
+
+    pub(super) fn operator_answered(
+        &mut self,
+        node: usize,
+        token: u64,
+        done: bool,
+    ) -> Result<(), Violation> {
+        if token == self.operator.tried {
+            self.operator.done |= done;
+        }
+        self.note(Note::Operator {
+            node: node as u64 + 1,
+            done,
+        });
+        Ok(())
+    }
+
+    pub(super) fn disk_fullness(
+        &mut self,
+        node: usize,
+        life: u64,
+        full: bool,
+    ) -> Result<(), Violation> {
+        self.input(node, life, Input::Disk(DiskInput::Full(full)))
+    }
+
+    pub(super) fn watch(&mut self) -> Result<(), Violation> {
+        self.after(WATCH_US, Event::Watch);
+        self.end_silent_replicas()?;
+        for node in 0..self.hosts.len() {
+            if self.hosts[node].paused == 0 {
+                let life = self.hosts[node].life;
+                let token = STATUS_TOKEN;
+                self.input(node, life, Input::Admin(AdminInput::Status { token }))?;
+            }
+        }
+        if self.healed_us.is_some() && self.lacks().is_none() {
+            self.complete = true;
+            self.note(Note::Complete);
+        }
+        Ok(())
+    }
+
+    pub(super) fn status(
+        &mut self,
+        node: usize,
+        life: u64,
+        status: &Status,
+    ) -> Result<(), Violation> {
+        self.oracles.executed.status(life, status)?;
+        if status.disk.state == "damaged" {
+            let text = format!("node {}: {:?}", node + 1, status.disk.error);
+            return self.fail("a_crash_is_not_damage", text);
+        }
+        self.hosts[node].executed = status.executed.clone();
+        self.hosts[node].applied = status.applied;
+        self.note(Note::Status {
+            node: status.node,
+            leader: status.role == "leader",
+            term: status.term,
+            commit: status.commit,
+            applied: status.applied,
+        });
+        Ok(())
+    }
+
+    /// What is not everywhere yet.
+    pub fn lacks(&self) -> Option<String> {
+        let all = self.source.transactions().len();
+        let world = &self.schedule.settings;
+        if self.oracles.history.transactions() < all {
+            let committed = self.oracles.history.transactions();
+            return Some(format!("{committed} of {all} transactions are committed"));
+        }
+        if world.clients > 0 && self.source.acknowledged < all {
+            let acknowledged = self.source.acknowledged;
+            return Some(format!(
+                "{acknowledged} of {all} transactions are acknowledged"
+            ));
+        }
+        let executed = self.source.prefix(all);
+        for (node, host) in self.hosts.iter().enumerate() {
+            if host.executed != executed {
+                return Some(format!("node {} has {}", node + 1, host.executed));
+            }
+        }
+        for replica in &self.replicas {
+            if replica.have.next() < all {
+                let (number, next) = (replica.number, replica.have.next());
+                return Some(format!(
+                    "replica {number} lacks transaction {next} of {all}"
+                ));
+            }
+        }
+        let applied: Vec<u64> = self.hosts.iter().map(|host| host.applied).collect();
+        if applied.windows(2).any(|pair| pair[0] != pair[1]) {
+            return Some(format!("applied are {applied:?}"));
+        }
+        None
+    }
+
+    /// Whether the run may stop.
+    pub fn is_over(progress: Progress) -> bool {
+        progress != Progress::Going
+    }
+}

@@ -1,0 +1,92 @@
+//! A node starts: its disk is recovered as a shell does it.
+
+use bytes::Bytes;
+use kingbus_core::node::index::{Content, IndexOp};
+use kingbus_core::node::{Config, Node};
+use kingbus_core::types::NodeId;
+
+use super::{CLUSTER, Event, TICK_US, World};
+use crate::disk::Disk;
+use crate::oracles::Violation;
+use crate::plant::Plant;
+use crate::trace::Note;
+
+impl World {
+    pub(super) fn start(&mut self, node: usize) -> Result<(), Violation> {
+        let number = node as u64 + 1;
+        let host = &mut self.hosts[node];
+        if host.node.is_some() {
+            return Ok(());
+        }
+        let begun_before = host.life > 0;
+        host.life += 1;
+        if begun_before && self.plant == Some(Plant::ForgottenDisk) {
+            host.disk = Disk::new(self.schedule.seed, number);
+        }
+        host.disk.lies = self.plant == Some(Plant::WrittenBeforeDurable);
+        let opened = match host.disk.open(CLUSTER) {
+            Ok(opened) => opened,
+            Err(damage) => {
+                let text = format!("node {number} refuses its disk after a crash: {damage}");
+                return self.fail("a_crash_is_not_damage", text);
+            }
+        };
+        self.oracles.logs.recovered(node, &opened.recovered)?;
+        self.oracles
+            .history
+            .recovered(node, opened.recovered.applied.index)?;
+        self.recovered_rows(node, &opened.ops)?;
+        let recovered = opened.recovered;
+        self.probes.hit_if(opened.cut_bytes > 0, "torn_tail_cut");
+        self.probes
+            .hit_if(!recovered.discard.is_empty(), "segment_discarded");
+        self.probes.hit_if(
+            recovered.end.sealed && begun_before,
+            "started_behind_a_seal",
+        );
+        self.probes.hit_if(
+            recovered.applied.open.is_some(),
+            "started_inside_a_transaction",
+        );
+        let last = recovered.applied.index.0 + recovered.metas.len() as u64;
+        self.note(Note::Started {
+            node: number,
+            term: recovered.hard.term,
+            applied: recovered.applied.index.0,
+            last,
+            cut_bytes: opened.cut_bytes,
+        });
+        let config = self.config(node);
+        let host = &mut self.hosts[node];
+        host.node = Some(Node::new(config, recovered));
+        let life = host.life;
+        let first_tick = host.rng.range(1, TICK_US);
+        self.after(first_tick, Event::Tick { node, life });
+        self.drain(node, life)
+    }
+
+    fn config(&self, node: usize) -> Config {
+        Config {
+            id: NodeId(node as u64 + 1),
+            voters: (1..=self.hosts.len() as u64).map(NodeId).collect(),
+            cluster: CLUSTER,
+            server_id: 33_070,
+            seed: self.schedule.seed,
+            segment_bytes: self.schedule.settings.segment_bytes,
+        }
+    }
+
+    /// What recovery puts into the index is what was there, or would have been.
+    fn recovered_rows(&mut self, node: usize, ops: &[Vec<IndexOp>]) -> Result<(), Violation> {
+        for op in ops.iter().flatten() {
+            if let IndexOp::Row(row) = op {
+                let body = match row.content {
+                    Content::Empty => Bytes::new(),
+                    Content::Command | Content::Chunk(_) => self.hosts[node].disk.body(row.span),
+                };
+                self.oracles.history.row(node, row, &body, &self.source)?;
+            }
+        }
+        Ok(())
+    }
+}
