@@ -52,7 +52,9 @@ impl Cursor {
         let mut head = make_rotate(view.server_id, &file.name, FIRST_POSITION, checksum);
         let mut header_len = 0;
         if self.announced.is_none() {
-            let Some(entry) = self.header.take() else {
+            // The header that was asked for may be that of a file before this one.
+            let header = self.header.take().filter(|(span, _)| *span == file.span);
+            let Some((_, entry)) = header else {
                 self.file = Some(file.clone());
                 self.ask(Question::Header(file.span), acts);
                 return None;

@@ -24,6 +24,9 @@ pub struct Applied {
     pub purged: GtidSet,
     /// The highest epoch of a chunk.
     pub epoch: Epoch,
+    /// The highest epoch of a chunk that did not count. Nothing later of that connection counts either:
+    /// it would leave a gap.
+    pub refused: Epoch,
     /// The transaction whose last part is still to come.
     pub open: Option<Open>,
     /// The binlog file at the end of the stream.
@@ -67,7 +70,9 @@ impl Applied {
         }
         if let Content::Chunk(chunk) = &mut meta.row.content {
             chunk.void = !self.accepts(chunk);
-            if !chunk.void {
+            if chunk.void {
+                self.refused = self.refused.max(chunk.epoch);
+            } else {
                 self.chunk(meta.row.index, chunk);
                 if let Change::File {
                     name,
@@ -113,8 +118,8 @@ impl Applied {
         due
     }
 
-    /// A chunk counts unless it comes from a connection that was given up, repeats a GTID, belongs to
-    /// another file than the stream is in, or continues nothing.
+    /// A chunk counts unless it comes from a connection that was given up or had a chunk that did not
+    /// count, repeats a GTID, belongs to another file than the stream is in, or continues nothing.
     fn accepts(&self, chunk: &ChunkRow) -> bool {
         let ordinal = self.file.as_ref().map_or(0, |file| file.ordinal);
         let in_file = chunk.file_ordinal == ordinal + u64::from(chunk.begins_file);
@@ -129,6 +134,7 @@ impl Applied {
         };
         self.catalog.begun
             && chunk.epoch >= self.epoch
+            && chunk.epoch > self.refused
             && in_file
             && continues
             && !self.executed.intersects(&chunk.gtids)

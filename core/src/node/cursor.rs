@@ -91,8 +91,8 @@ pub(super) struct Cursor {
     complete_until: Index,
     /// The file to be announced next, once the disk has named it.
     pub(super) file: Option<BinlogFile>,
-    /// The entry that begins that file.
-    pub(super) header: Option<Bytes>,
+    /// An entry that begins a file.
+    pub(super) header: Option<(Span, Bytes)>,
     /// The file that the replica was told of last.
     pub(super) announced: Option<BinlogFile>,
     /// Position in the announced file up to which everything was sent or passed over.
@@ -254,7 +254,7 @@ impl Cursor {
 
     pub(super) fn body_read(&mut self, body: Bytes) {
         match self.asked.take() {
-            Some(Question::Header(_)) => self.header = Some(body),
+            Some(Question::Header(span)) => self.header = Some((span, body)),
             Some(Question::Table(_)) => {
                 let chunk = Chunk::parse(&body).expect("what was applied is a chunk");
                 self.table = Some(chunk.transactions);

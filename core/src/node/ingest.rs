@@ -87,7 +87,9 @@ impl Node {
             State::Waiting(until) if *until <= self.now => self.connect(),
             State::Agreeing { identity } => {
                 let agreed = self.applied.catalog.identity.as_ref() == Some(identity);
-                if agreed && self.applied.catalog.begun {
+                // What an earlier connection brought is counted first, or it would be asked for again.
+                let settled = self.applied.index.0 == self.raft.raft.raft_log.last_index();
+                if agreed && self.applied.catalog.begun && settled {
                     self.dump();
                 }
             }
@@ -102,7 +104,8 @@ impl Node {
             return;
         };
         let ingest = &mut self.ingest;
-        ingest.epoch = Epoch(ingest.epoch.max(self.applied.epoch).0 + 1);
+        let last = ingest.epoch.max(self.applied.epoch).max(self.applied.refused);
+        ingest.epoch = Epoch(last.0 + 1);
         ingest.state = State::Connecting;
         ingest.retry_ms = ingest.retry_ms.max(RETRY_MS_MIN);
         let epoch = ingest.epoch;
