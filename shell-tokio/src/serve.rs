@@ -195,8 +195,8 @@ impl Base<'_> {
     /// Says what is wrong, on all ports, and neither votes nor serves.
     async fn run_damaged(self, damage: &Damage) -> Result<(), String> {
         let text = format!(
-            "{damage}. This node neither votes nor serves. Restore the segment; or stop the node, \
-             and give it an empty data folder once the others have all it acknowledged"
+            "{damage}. This node neither votes nor serves; the others go on without it while they are \
+             a majority. Put back an intact copy of that file, then restart"
         );
         error!("{text}");
         let status = Arc::new(damaged_status(self.config.node(), damage, &text));

@@ -104,7 +104,7 @@ impl Shared {
                 let text = format!(
                     "segment {} is damaged at offset {}: {what} ({})",
                     span.segment,
-                    span.offset,
+                    span.offset.saturating_sub(RECORD_HEADER_LEN),
                     self.files.path(span.segment).display()
                 );
                 // Without a node there is nobody left to tell.
@@ -243,7 +243,7 @@ mod tests {
         match told.try_recv() {
             Ok(DiskInput::Damaged { text }) => {
                 assert!(
-                    text.contains("segment 3") && text.contains("offset 128"),
+                    text.contains("segment 3") && text.contains("offset 64"),
                     "{text}"
                 );
             }
