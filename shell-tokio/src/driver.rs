@@ -71,6 +71,14 @@ pub struct Inputs {
     disk: mpsc::UnboundedReceiver<DiskInput>,
 }
 
+#[cfg(test)]
+impl Inputs {
+    /// The next input that is not of the disk.
+    pub(crate) async fn next(&mut self) -> Option<Input> {
+        self.inputs.recv().await
+    }
+}
+
 /// The queues to the node: for everybody, and for the disk. The disk's has no bound, since the node
 /// asks before it answers.
 pub fn queues() -> (Inbox, mpsc::UnboundedSender<DiskInput>, Inputs) {

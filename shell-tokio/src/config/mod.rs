@@ -1,6 +1,7 @@
 //! The configuration of one node: what is in force after file, environment and defaults.
 
 mod file;
+mod sections;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -157,5 +158,183 @@ pub fn parse_start(text: &str) -> Result<Start, String> {
         set => set.parse().map(Start::After).map_err(|error| {
             format!("`{set}` is neither `earliest` nor `now` nor a GTID set: {error}")
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kingbus_core::node::catalog::Start;
+
+    use super::*;
+
+    const ALONE: &str = r#"
+        data = "/d"
+        [replicas]
+        listen = "0.0.0.0:3307"
+        user = "repl"
+        password = "p"
+    "#;
+
+    const CLUSTER: &str = r#"
+        [identity]
+        server_id = 7
+        server_uuid = "3e11fa47-71ca-11e1-9e33-c80aa9429562"
+        [cluster]
+        id = 2
+        secret = "0123456789abcdef"
+        nodes = [{ id = 1, address = "a:7307" }, { id = 2, address = "b:7307" }]
+    "#;
+
+    fn read(text: &str) -> Result<Config, String> {
+        Config::parse(Path::new("k.toml"), text, &|_| None).map_err(|error| error.to_string())
+    }
+
+    #[track_caller]
+    fn refused(text: &str, parts: &[&str]) {
+        let error = read(text).expect_err("refused");
+        for part in parts.iter().chain(&["k.toml"]) {
+            assert!(error.contains(part), "{error:?} lacks {part:?}");
+        }
+    }
+
+    #[test]
+    fn one_node_alone_needs_a_folder_and_a_replica_account() {
+        let config = read(ALONE).expect("accepted");
+        assert_eq!(config.admin.listen.to_string(), ADMIN_DEFAULT);
+        assert_eq!(
+            config.identity,
+            Identity {
+                server_id: SERVER_ID_DEFAULT,
+                server_uuid: None
+            }
+        );
+        assert_eq!((config.node(), config.segment_bytes), (1, 256 << 20));
+        assert_eq!((config.source, config.cluster), (None, None));
+    }
+
+    #[test]
+    fn example_can_be_used_and_shows_every_key() {
+        let example = include_str!("../../../kingbus.example.toml");
+        assert!(read(example).is_ok());
+        let is_key = |text: &str| {
+            let name = text.split_once(" = ").map_or("", |(name, _)| name);
+            let named =
+                !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+            named || text.starts_with('[') || text.starts_with("  {") || text == "]"
+        };
+        let shown = example.lines().map(|line| match line.strip_prefix("# ") {
+            Some(text) if is_key(text) => text,
+            Some(_) | None => line,
+        });
+        let all = shown.collect::<Vec<_>>().join("\n");
+        let all = all.replace("secret = \"...\"", "secret = \"0123456789abcdef\"");
+        let config = read(&all).expect("accepted with everything in it");
+        assert!(config.source.is_some() && config.admin.token.is_some());
+        assert_eq!(config.cluster.expect("three nodes").nodes.len(), 3);
+    }
+
+    #[test]
+    fn cluster_listens_on_its_own_address() {
+        let cluster = read(&format!("{ALONE}{CLUSTER}"))
+            .expect("accepted")
+            .cluster
+            .expect("one");
+        assert_eq!(
+            (cluster.id, cluster.listen.as_str(), cluster.nodes.len()),
+            (2, "b:7307", 2)
+        );
+    }
+
+    #[test]
+    fn errors_name_the_key_and_the_remedy() {
+        refused("", &["data"]);
+        refused(
+            &format!("datta = 1\n{ALONE}"),
+            &["datta", "kingbus.example.toml"],
+        );
+        let without = ALONE.replace("password = \"p\"", "");
+        refused(
+            &without,
+            &[
+                "replicas.password",
+                "password_file",
+                "KINGBUS_REPLICAS_PASSWORD",
+            ],
+        );
+        let twice = ALONE.replace("password = ", "password_file = \"f\"\npassword = ");
+        refused(&twice, &["replicas.password", "twice"]);
+        let unreadable = ALONE.replace("password = \"p\"", "password_file = \"/none\"");
+        refused(&unreadable, &["replicas.password_file", "/none"]);
+        refused(
+            &ALONE.replace("0.0.0.0:3307", "3307"),
+            &["replicas.listen", "HOST:PORT"],
+        );
+        refused(
+            &format!("segment_mib = 1\n{ALONE}"),
+            &["segment_mib", "8 to 4096"],
+        );
+        refused(
+            &format!("{ALONE}[admin]\nlisten = \"0.0.0.0:1\""),
+            &["admin.token", "127.0.0.1"],
+        );
+        refused(
+            &format!("{ALONE}[identity]\nserver_uuid = \"x\""),
+            &["identity.server_uuid"],
+        );
+        refused(
+            &format!("{ALONE}[identity]\nserver_id = 0"),
+            &["identity.server_id"],
+        );
+        let source = format!("{ALONE}[source]\nhost = \"h\"\nuser = \"u\"\npassword = \"p\"\n");
+        refused(
+            &format!("{source}start = \"x:y\""),
+            &["source.start", "GTID set"],
+        );
+        refused(&source.replace("password", "pasword"), &["pasword"]);
+    }
+
+    #[test]
+    fn cluster_errors_name_the_key_and_the_remedy() {
+        let with = |from: &str, to: &str| format!("{ALONE}{}", CLUSTER.replace(from, to));
+        refused(
+            &with("id = 2\n", "id = 3\n"),
+            &["cluster.id", "cluster.nodes"],
+        );
+        refused(
+            &with("0123456789abcdef", "short"),
+            &["cluster.secret", "openssl rand"],
+        );
+        refused(
+            &with("secret =", "secret_file = \"/none\" #"),
+            &["cluster.secret_file"],
+        );
+        refused(
+            &with("server_id = 7", ""),
+            &["identity.server_id", "every node"],
+        );
+        refused(&with("id = 1,", "id = 2,"), &["cluster.nodes", "id 2"]);
+        refused(&with("a:7307", "b:7307"), &["cluster.nodes", "b:7307"]);
+    }
+
+    #[test]
+    fn secrets_come_from_the_environment_when_the_file_has_none() {
+        let text = ALONE.replace("password = \"p\"", "");
+        let env = |name: &str| (name == "KINGBUS_REPLICAS_PASSWORD").then(|| "from env".to_owned());
+        let config = Config::parse(Path::new("k.toml"), &text, &env).expect("accepted");
+        assert_eq!(config.replicas.password, Secret::new("from env"));
+        assert!(!format!("{config:?}").contains("from env"));
+    }
+
+    #[test]
+    fn source_starts_at_the_earliest_unless_told() {
+        let base = format!("{ALONE}[source]\nhost = \"h\"\nuser = \"u\"\npassword = \"p\"\n");
+        let source = |more: &str| read(&format!("{base}{more}")).expect("accepted").source;
+        let start = |more: &str| source(more).expect("one").start;
+        assert_eq!(start(""), Start::Earliest);
+        assert_eq!(start("start = \"now\""), Start::Now);
+        let set = "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5";
+        let after = Start::After(set.parse().expect("a set"));
+        assert_eq!(start(&format!("start = \"{set}\"")), after);
+        assert!(source("").expect("one").semi_sync);
     }
 }

@@ -136,3 +136,88 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     socket2::SockRef::from(stream).set_tcp_user_timeout(Some(SILENCE_MAX))
 }
+
+#[cfg(test)]
+mod tests {
+    use kingbus_core::gtid::Uuid;
+    use kingbus_core::node::port::{Input, PeerInput};
+    use kingbus_core::types::Index;
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::disk::{Cache, Files};
+    use crate::driver;
+    use crate::secret::{Keys, Secret};
+
+    fn credentials(node: u64, secret: &str) -> Credentials {
+        let keys = Keys::new(&Secret::new(secret));
+        Credentials {
+            cluster: Uuid([5; 16]),
+            node: NodeId(node),
+            keys,
+        }
+    }
+
+    fn envelope(commit: u64) -> Envelope {
+        let message = Default::default();
+        Envelope {
+            from: NodeId(1),
+            to: NodeId(2),
+            leader_commit: Index(commit),
+            message,
+        }
+    }
+
+    /// Node 1's way to a node 2 that has this secret, and what arrives there.
+    async fn pair(secret: &str) -> (Peers, driver::Inputs) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let files = Arc::new(Files::open(folder.path()).expect("opened"));
+        let (inbox, answers, inputs) = driver::queues();
+        let reader = Reader::new(files, Arc::new(Cache::new(0)), answers);
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address").to_string();
+        tokio::spawn(listen(
+            listener,
+            credentials(2, secret),
+            [NodeId(1)].into(),
+            inbox,
+        ));
+        let addresses = BTreeMap::from([(NodeId(2), address)]);
+        (
+            Peers::start(&addresses, &credentials(1, "s"), &reader),
+            inputs,
+        )
+    }
+
+    #[tokio::test]
+    async fn message_arrives_and_the_lack_of_a_connection_is_told() {
+        let (mut peers, mut inputs) = pair("s").await;
+        assert_eq!(
+            peers.send(envelope(1)),
+            Some(NodeId(2)),
+            "not connected yet"
+        );
+        assert_eq!(peers.send(envelope(2)), None, "told only now and then");
+        let mut commit = 2;
+        let message = loop {
+            commit += 1;
+            peers.send(envelope(commit));
+            match tokio::time::timeout(Duration::from_millis(20), inputs.next()).await {
+                Ok(Some(Input::Peer(PeerInput::Message(message)))) => break message,
+                Ok(other) => panic!("a message, not {other:?}"),
+                Err(_) => assert!(commit < 500, "no message in ten seconds"),
+            }
+        };
+        assert!(message.leader_commit.0 > 2);
+    }
+
+    #[tokio::test]
+    async fn nothing_of_a_node_with_another_secret_is_taken() {
+        let (mut peers, mut inputs) = pair("t").await;
+        for commit in 0..10 {
+            peers.send(envelope(commit));
+            let next = tokio::time::timeout(Duration::from_millis(20), inputs.next()).await;
+            assert!(next.is_err());
+        }
+    }
+}
