@@ -14,6 +14,9 @@ pub use self::segments::Segments;
 use crate::rng::Rng;
 use crate::schedule::{IndexLoss, Settings};
 
+/// Longest read of a disk without faults, in microseconds.
+const READ_US_HEALED: u64 = 1_000;
+
 /// A disk.
 #[derive(Debug)]
 pub struct Disk {
@@ -28,6 +31,8 @@ pub struct Disk {
     pub slow_us: u64,
     /// No space: writes wait.
     pub full: bool,
+    /// Reads are fast.
+    pub healed: bool,
     /// Answer before the bytes are durable: a planted defect.
     pub lies: bool,
 }
@@ -42,6 +47,7 @@ impl Disk {
             syncing: None,
             slow_us: 0,
             full: false,
+            healed: false,
             lies: false,
         }
     }
@@ -99,7 +105,12 @@ impl Disk {
 
     /// How long a read takes.
     pub fn read_us(&mut self, world: &Settings) -> u64 {
-        self.rng.range(1, world.read_us_max.max(1))
+        let longest = if self.healed {
+            READ_US_HEALED
+        } else {
+            world.read_us_max
+        };
+        self.rng.range(1, longest.max(1))
     }
 
     /// The machine dies. Returns how many writes were unsynced, and how many of them were lost or

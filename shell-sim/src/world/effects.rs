@@ -182,7 +182,10 @@ impl World {
             len,
             sync,
         });
+        let overwritten = self.oracles.logs.overwritten;
         self.oracles.logs.wrote(node, seq, records)?;
+        let replaced = self.oracles.logs.overwritten > overwritten;
+        self.probes.hit_if(replaced, "log_tail_replaced");
         self.begin_sync(node);
         self.strike_syncing(node);
         Ok(())

@@ -87,7 +87,9 @@ impl World {
             now_us: 0,
             sequence: 0,
             heap: BinaryHeap::new(),
-            hosts: (1..=nodes).map(|number| Host::new(seed, number)).collect(),
+            hosts: (1..=nodes)
+                .map(|number| Host::new(seed, number, world))
+                .collect(),
             network: Network::new(seed),
             commits: Rng::new(seed, "commits", 0),
             source,
@@ -227,7 +229,8 @@ impl World {
 
     fn tick(&mut self, node: usize, life: u64) -> Result<(), Violation> {
         if self.hosts[node].is(life) {
-            self.after(TICK_US, Event::Tick { node, life });
+            let us = self.hosts[node].tick_us;
+            self.after(us, Event::Tick { node, life });
         }
         self.input(node, life, Input::Tick)
     }

@@ -123,7 +123,7 @@ impl World {
             Ok(pumped) => pumped,
             Err(text) => return self.fail("the_source_is_understood", text),
         };
-        let inside = link.inside();
+        let inside = link.in_parts() || link.inside() && host.rng.chance(100_000);
         self.acknowledge_soon(node, pumped.known_before);
         if pumped.more {
             self.read_soon(node);
