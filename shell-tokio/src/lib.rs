@@ -1,1 +1,27 @@
-//! x
+//! kingbus in production: sockets, disks, HTTP and command line around the machines of `kingbus-core`.
+//!
+//! ```text
+//! source.rs ──chunks──▶ driver.rs (Node) ──Effect::Disk──▶ disk/ (segments, index)
+//!                        ▲    │    ▲ └────Effect::Peer──▶ peers/
+//! http.rs ──requests─────┘    │    └──frames───────────── peers/
+//!                             └──Effect::Replica──▶ replicas/ ──bytes──▶ clients
+//! ```
+//!
+//! One thread drives the node and never waits for anything but its inputs; two more own the segment
+//! files and the index; all sockets live on a tokio runtime.
+
+pub mod cli;
+mod client;
+pub mod config;
+pub mod disk;
+mod driver;
+mod folder;
+mod http;
+mod journal;
+mod opening;
+pub mod peers;
+pub mod replicas;
+pub mod secret;
+pub mod serve;
+mod show;
+mod source;

@@ -78,7 +78,7 @@ pub fn source(size: Size, bytes: u64) -> Backlog {
 
 fn fill(source: &Server, size: Size, bytes: u64) {
     let (pad, each) = match size {
-        Size::Small => ("REPEAT('r', 195)", SMALL_BYTES),
+        Size::Small => ("REPEAT('r', 208)", SMALL_BYTES),
         Size::Large => ("REPEAT(SHA2(n, 256), 15625)", LARGE_BYTES),
     };
     source.run(&[

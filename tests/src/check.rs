@@ -16,7 +16,7 @@ pub fn follow(replica: &Server, ports: &[u16]) {
     let several = ports.len() > 1;
     let change = format!(
         "CHANGE REPLICATION SOURCE TO SOURCE_HOST='127.0.0.1', SOURCE_PORT={}, SOURCE_USER='{REPL}', \
-         SOURCE_PASSWORD='{REPL}', SOURCE_AUTO_POSITION=1, GET_SOURCE_PUBLIC_KEY=1, \
+         SOURCE_PASSWORD='{REPL}', SOURCE_AUTO_POSITION=1, GET_SOURCE_PUBLIC_KEY=1, SOURCE_SSL=0, \
          SOURCE_CONNECT_RETRY=1, SOURCE_RETRY_COUNT={}, SOURCE_HEARTBEAT_PERIOD=0.5, \
          SOURCE_CONNECTION_AUTO_FAILOVER={}",
         ports[0],

@@ -15,6 +15,9 @@ use crate::{ports, programs, wait};
 /// The account that kingbus and replicas use, and its password.
 pub const REPL: &str = "repl";
 
+/// The flag that loads the plugin for [`Server::semi_sync_on`].
+pub const SEMI_SYNC: &str = "--plugin-load-add=semisync_source.so";
+
 /// Flags of every start. Tests end servers by signals, never by cutting the power, so what the
 /// servers themselves sync does not matter.
 const FLAGS: &[&str] = &[
@@ -204,11 +207,10 @@ impl Server {
             .expect("a server has a UUID")
     }
 
-    /// Loads the semi-sync plugin and makes every commit wait for one acknowledgement, for up to an
-    /// hour.
+    /// Makes every commit wait for one acknowledgement, for up to an hour. Needs the flag
+    /// [`SEMI_SYNC`]: who connected before the plugin was loaded does not acknowledge.
     pub fn semi_sync_on(&self) {
         self.run(&[
-            "INSTALL PLUGIN rpl_semi_sync_source SONAME 'semisync_source.so'",
             "SET GLOBAL rpl_semi_sync_source_wait_for_replica_count = 1",
             "SET GLOBAL rpl_semi_sync_source_timeout = 3600000",
             "SET GLOBAL rpl_semi_sync_source_enabled = ON",

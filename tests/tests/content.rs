@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use kingbus_tests::check::{assert_same_data, assert_same_events, wait_same_executed};
 use kingbus_tests::kingbus::Cluster;
-use kingbus_tests::mysqld::Server;
+use kingbus_tests::mysqld::{SEMI_SYNC, Server};
 use kingbus_tests::proxy::Proxy;
 use kingbus_tests::scratch::Scratch;
 use kingbus_tests::stage::Stage;
@@ -35,7 +35,7 @@ fn assert_arrived(stage: &Stage) -> u64 {
 
 #[test]
 fn every_kind_of_statement_arrives() {
-    let stage = Stage::new("content", 3, &[]);
+    let stage = Stage::new("content", 3, &[SEMI_SYNC]);
     stage.source.semi_sync_on();
     for name in [
         "row-types",
@@ -91,7 +91,7 @@ fn a_source_without_checksums_is_served_as_it_is() {
 
 #[test]
 fn events_around_and_far_above_the_packet_size_arrive_whole() {
-    let stage = Stage::new("packets", 3, &[]);
+    let stage = Stage::new("packets", 3, &[SEMI_SYNC]);
     stage.source.semi_sync_on();
     stage.source.run(&[
         "CREATE DATABASE big",
@@ -140,7 +140,7 @@ fn longest_event(source: &Server) -> usize {
 fn a_300_mb_transaction_survives_a_cut_in_its_middle_in_bounded_memory() {
     let scratch = Scratch::new("huge");
     let cluster = Cluster::start(&scratch, 3);
-    let source = Server::start(&scratch, "source", &[]);
+    let source = Server::start(&scratch, "source", &[SEMI_SYNC]);
     let proxy = Proxy::start(source.port());
     let mut stage = Stage::with(scratch, cluster, source, proxy.port());
     stage.source.semi_sync_on();

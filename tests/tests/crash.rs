@@ -5,7 +5,7 @@ use std::time::Duration;
 use kingbus_tests::check::{assert_same_data, assert_same_events, follow, wait_same_executed};
 use kingbus_tests::failover::{kill_leader, median};
 use kingbus_tests::load::{self, Load};
-use kingbus_tests::mysqld::Server;
+use kingbus_tests::mysqld::{SEMI_SYNC, Server};
 use kingbus_tests::stage::Stage;
 use kingbus_tests::wait::{self, seconds};
 
@@ -24,7 +24,7 @@ fn wait_progress(load: &Load) {
 
 #[test]
 fn kills_of_leader_follower_and_all_ten_times_lose_and_repeat_nothing() {
-    let mut stage = Stage::new("kills", 3, &[]);
+    let mut stage = Stage::new("kills", 3, &[SEMI_SYNC]);
     stage.source.semi_sync_on();
     load::prepare(&stage.source);
     stage
@@ -94,7 +94,7 @@ fn kills_of_leader_follower_and_all_ten_times_lose_and_repeat_nothing() {
 
 #[test]
 fn a_commit_waits_while_two_of_three_nodes_are_stopped() {
-    let mut stage = Stage::new("waits", 3, &[]);
+    let mut stage = Stage::new("waits", 3, &[SEMI_SYNC]);
     stage.source.semi_sync_on();
     load::prepare(&stage.source);
     let leader = stage.cluster.leader();

@@ -84,7 +84,11 @@ fn a_wrong_password_and_gtid_mode_off_are_named_and_end_by_themselves_when_mende
     let flags = ["--gtid-mode=OFF", "--enforce-gtid-consistency=ON"];
     let source = Server::start(&scratch, "source", &flags);
     let cluster = Cluster::start(&scratch, 1);
-    let definition = |password: &str| json!({"host": "127.0.0.1", "port": source.port(), "user": "repl", "password": password});
+    let port = source.port();
+    let definition = |password: &str| {
+        let user = "repl";
+        json!({"host": "127.0.0.1", "port": port, "user": user, "password": password})
+    };
     cluster.put_source(&definition("wrong-8ab31"));
     let error = wait_error(&cluster, "1045");
     assert!(

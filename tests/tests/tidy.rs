@@ -17,7 +17,11 @@ fn files(folder: &str, ending: &str) -> Vec<(PathBuf, String)> {
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(&folder).expect("a folder of the tree") {
             let path = entry.expect("an entry").path();
-            let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default().to_owned();
+            let name = path
+                .file_name()
+                .and_then(|n| n.to_str())
+                .unwrap_or_default()
+                .to_owned();
             if path.is_dir() {
                 if !name.starts_with('.') && name != "target" {
                     folders.push(path);
@@ -49,8 +53,13 @@ fn lines_with(files: &[(PathBuf, String)], bad: impl Fn(&str) -> bool) -> Vec<St
 
 #[test]
 fn files_stay_short() {
-    let long = files("", ".rs").into_iter().filter(|(_, text)| text.lines().count() > LINES_MAX);
-    none("longer than a file may be", long.map(|(path, _)| path.display().to_string()).collect());
+    let long = files("", ".rs")
+        .into_iter()
+        .filter(|(_, text)| text.lines().count() > LINES_MAX);
+    none(
+        "longer than a file may be",
+        long.map(|(path, _)| path.display().to_string()).collect(),
+    );
 }
 
 #[test]
@@ -61,7 +70,12 @@ fn lines_stay_narrow() {
 
 #[test]
 fn nothing_is_left_unfinished() {
-    let words = [concat!("to", "do!("), concat!("unimple", "mented!("), concat!("FIX", "ME"), concat!("XX", "X ")];
+    let words = [
+        concat!("to", "do!("),
+        concat!("unimple", "mented!("),
+        concat!("FIX", "ME"),
+        concat!("XX", "X "),
+    ];
     let ignored = concat!("#[ig", "nore");
     let bad = |line: &str| words.iter().any(|w| line.contains(w)) || line.contains(ignored);
     none("unfinished", lines_with(&files("", ".rs"), bad));
@@ -69,9 +83,22 @@ fn nothing_is_left_unfinished() {
 
 #[test]
 fn core_is_pure() {
-    let words = ["std::time", "std::fs", "std::net", "std::thread", "thread_rng", "SystemTime", "OsRng"];
+    let words = [
+        "std::time",
+        "std::fs",
+        "std::net",
+        "std::thread",
+        "thread_rng",
+        "SystemTime",
+        "OsRng",
+    ];
     let sources = files("core/src", ".rs");
-    none("not pure", lines_with(&sources, |line| words.iter().any(|word| line.contains(word))));
+    none(
+        "not pure",
+        lines_with(&sources, |line| {
+            words.iter().any(|word| line.contains(word))
+        }),
+    );
 }
 
 #[test]
@@ -80,14 +107,23 @@ fn every_module_is_part_of_its_crate() {
         let sources = files(crate_folder, ".rs");
         let all: String = sources.iter().map(|(_, text)| text.as_str()).collect();
         let dead = sources.iter().filter(|(path, _)| {
-            let stem = path.file_stem().and_then(|s| s.to_str()).unwrap_or_default();
+            let stem = path
+                .file_stem()
+                .and_then(|s| s.to_str())
+                .unwrap_or_default();
             let name = match stem {
-                "mod" => path.parent().and_then(Path::file_name).and_then(|n| n.to_str()),
+                "mod" => path
+                    .parent()
+                    .and_then(Path::file_name)
+                    .and_then(|n| n.to_str()),
                 "lib" | "main" => return false,
                 stem => Some(stem),
             };
             !all.contains(&format!("mod {};", name.unwrap_or_default()))
         });
-        none("not part of the crate", dead.map(|(p, _)| p.display().to_string()).collect());
+        none(
+            "not part of the crate",
+            dead.map(|(p, _)| p.display().to_string()).collect(),
+        );
     }
 }

@@ -13,7 +13,7 @@ use kingbus_tests::check::{assert_same_data, follow, wait_same_executed};
 use kingbus_tests::failover::{kill_leader, median};
 use kingbus_tests::kingbus::Cluster;
 use kingbus_tests::load::{self, Load};
-use kingbus_tests::mysqld::Server;
+use kingbus_tests::mysqld::{SEMI_SYNC, Server};
 use kingbus_tests::scratch::Scratch;
 use kingbus_tests::stage::Stage;
 use kingbus_tests::wait::seconds;
@@ -222,7 +222,7 @@ fn huge_transaction(figures: &mut Figures) {
 
 fn failover(arguments: &Arguments, figures: &mut Figures) {
     println!("kill -9 of the leader, with semi-sync on and under load");
-    let mut stage = Stage::new("bench-kill", 3, &[]);
+    let mut stage = Stage::new("bench-kill", 3, &[SEMI_SYNC]);
     stage.source.semi_sync_on();
     load::prepare(&stage.source);
     stage

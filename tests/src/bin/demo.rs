@@ -11,7 +11,7 @@ use kingbus_tests::check::{
 use kingbus_tests::failover::place;
 use kingbus_tests::kingbus::Cluster;
 use kingbus_tests::load::{self, Load};
-use kingbus_tests::mysqld::Server;
+use kingbus_tests::mysqld::{SEMI_SYNC, Server};
 use kingbus_tests::scratch::Scratch;
 use kingbus_tests::wait::{self, seconds};
 
@@ -50,7 +50,7 @@ fn main() {
 fn tell(story: &Story) {
     let scratch = Scratch::new("demo");
     story.tell("Starting a MySQL source, a MySQL replica and three kingbus nodes.");
-    let source = Server::start(&scratch, "source", &[]);
+    let source = Server::start(&scratch, "source", &[SEMI_SYNC]);
     let replica = Server::start(&scratch, "replica", &["--replica-parallel-workers=2"]);
     let version: Option<String> = source.row("SELECT VERSION()");
     story.detail(&format!(

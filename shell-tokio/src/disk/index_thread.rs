@@ -1,0 +1,151 @@
+//! The thread that keeps the index and answers from it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
+
+use kingbus_core::node::index::IndexOp;
+use kingbus_core::node::port::DiskInput;
+use kingbus_core::types::{Index as LogIndex, Span};
+
+use super::Answers;
+use super::index::{Index, IndexError};
+use super::reader::Reader;
+
+/// Pause before a full disk is tried again.
+const FULL_PAUSE: Duration = Duration::from_millis(500);
+
+/// Changes put together at most.
+const GROUP_OPS_MAX: usize = 4096;
+
+/// What the thread does.
+#[derive(Debug)]
+pub(super) enum IndexJob {
+    /// Put these, atomically.
+    Put(Vec<IndexOp>),
+    /// Read rows.
+    Rows {
+        token: u64,
+        from: LogIndex,
+        to: LogIndex,
+        rows_max: usize,
+    },
+    /// Read a checkpoint.
+    Checkpoint { token: u64, at: LogIndex },
+    /// Read a binlog file.
+    File { token: u64, at: LogIndex },
+    /// Read a record's body, from the segment.
+    Body { token: u64, span: Span },
+}
+
+/// Works until there is nobody left to give jobs. An index that fails is deleted: the next start makes
+/// it anew.
+pub(super) fn run(
+    mut index: Index,
+    jobs: &Receiver<IndexJob>,
+    reader: &Reader,
+    answers: &Answers,
+    stop: &AtomicBool,
+) {
+    let mut next = None;
+    loop {
+        let Some(job) = next.take().or_else(|| jobs.recv().ok()) else {
+            return;
+        };
+        let done = match job {
+            IndexJob::Put(mut ops) => {
+                next = gather(&mut ops, jobs);
+                match put(index, &ops, stop) {
+                    Ok(Some(open)) => {
+                        index = open;
+                        Ok(())
+                    }
+                    Ok(None) => return,
+                    Err((folder, error)) => return given_up(&folder, error, answers),
+                }
+            }
+            IndexJob::Rows {
+                token,
+                from,
+                to,
+                rows_max,
+            } => index
+                .rows(from, to, rows_max)
+                .map(|rows| answer(answers, DiskInput::Rows { token, rows })),
+            IndexJob::Checkpoint { token, at } => index.checkpoint(at).map(|checkpoint| {
+                let checkpoint = checkpoint.map(Box::new);
+                answer(answers, DiskInput::Checkpoint { token, checkpoint });
+            }),
+            IndexJob::File { token, at } => index
+                .file(at)
+                .map(|file| answer(answers, DiskInput::File { token, file })),
+            IndexJob::Body { token, span } => {
+                // What cannot be read is reported by the reader.
+                if let Ok(body) = reader.read_blocking(span) {
+                    answer(answers, DiskInput::Body { token, body });
+                }
+                Ok(())
+            }
+        };
+        if let Err(error) = done {
+            let folder = index.folder().to_owned();
+            drop(index);
+            return given_up(&folder, error, answers);
+        }
+    }
+}
+
+/// Adds what else is queued to be put; returns the first job that is something else.
+fn gather(ops: &mut Vec<IndexOp>, jobs: &Receiver<IndexJob>) -> Option<IndexJob> {
+    while ops.len() < GROUP_OPS_MAX {
+        match jobs.try_recv().ok()? {
+            IndexJob::Put(more) => ops.extend(more),
+            other => return Some(other),
+        }
+    }
+    None
+}
+
+type Failed = (std::path::PathBuf, IndexError);
+
+/// Puts them, as soon as there is space: RocksDB takes no more writes after it met a full disk, so it
+/// is opened again. None: kingbus is being stopped.
+fn put(mut index: Index, ops: &[IndexOp], stop: &AtomicBool) -> Result<Option<Index>, Failed> {
+    let folder = index.folder().to_owned();
+    loop {
+        match index.put(ops) {
+            Ok(()) => return Ok(Some(index)),
+            Err(IndexError::Full) => drop(index),
+            Err(error) => return Err((folder, error)),
+        }
+        index = loop {
+            if stop.load(Ordering::Relaxed) {
+                return Ok(None);
+            }
+            std::thread::sleep(FULL_PAUSE);
+            match Index::open(&folder) {
+                Ok(index) => break index,
+                Err(IndexError::Full) => {}
+                Err(error) => return Err((folder, error)),
+            }
+        };
+    }
+}
+
+fn given_up(folder: &std::path::Path, error: IndexError, answers: &Answers) {
+    let what = match error {
+        IndexError::Full => "no space left".to_owned(),
+        IndexError::Unusable(what) => what,
+    };
+    let _ = std::fs::remove_dir_all(folder);
+    let text = format!(
+        "the index in {} failed: {what}. Restart kingbus: it is made anew from the segments",
+        folder.display()
+    );
+    answer(answers, DiskInput::Damaged { text });
+}
+
+fn answer(answers: &Answers, answer: DiskInput) {
+    // Without a node there is nobody left to tell.
+    let _ = answers.send(answer);
+}

@@ -1,0 +1,168 @@
+//! Stored bytes by span: from the hot cache, from a window of a segment read lately, or from the file.
+//! Whatever comes from a file is checked against the record's checksums, each time.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use kingbus_core::log::{RECORD_HEADER_LEN, RecordHeader};
+use kingbus_core::node::port::DiskInput;
+use kingbus_core::types::Span;
+
+use super::Answers;
+use super::cache::Cache;
+use super::files::{self, Files};
+
+/// Read at once, for those who read on from there.
+const WINDOW_BYTES: usize = 1 << 20;
+
+/// Windows kept, for replicas that are near each other.
+const WINDOWS_MAX: usize = 16;
+
+/// A span that could not be read. The node knows of it already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unreadable;
+
+/// Reads spans; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    files: Arc<Files>,
+    cache: Arc<Cache>,
+    windows: Mutex<VecDeque<Window>>,
+    answers: Answers,
+}
+
+/// A stretch of a segment, as it was in the file when it was read.
+#[derive(Clone, Debug)]
+struct Window {
+    segment: kingbus_core::types::SegmentId,
+    start: u64,
+    bytes: Bytes,
+}
+
+impl Reader {
+    /// Reads `files`; damage is reported to `answers`.
+    pub fn new(files: Arc<Files>, cache: Arc<Cache>, answers: Answers) -> Reader {
+        let windows = Mutex::default();
+        Reader {
+            shared: Arc::new(Shared {
+                files,
+                cache,
+                windows,
+                answers,
+            }),
+        }
+    }
+
+    pub(super) fn cache(&self) -> &Arc<Cache> {
+        &self.shared.cache
+    }
+
+    /// The body at `span`; waits in another thread if it must be read from the file.
+    pub async fn read(&self, span: Span) -> Result<Bytes, Unreadable> {
+        if let Some(body) = self.shared.in_memory(span) {
+            return Ok(body);
+        }
+        let shared = self.shared.clone();
+        let read = tokio::task::spawn_blocking(move || shared.stored(span));
+        read.await.unwrap_or(Err(Unreadable))
+    }
+
+    /// The body at `span`; may wait for the disk.
+    pub fn read_blocking(&self, span: Span) -> Result<Bytes, Unreadable> {
+        match self.shared.in_memory(span) {
+            Some(body) => Ok(body),
+            None => self.shared.stored(span),
+        }
+    }
+}
+
+impl Shared {
+    fn in_memory(&self, span: Span) -> Option<Bytes> {
+        if span.len == 0 {
+            return Some(Bytes::new());
+        }
+        self.cache.get(span).or_else(|| {
+            let window = self
+                .windows()
+                .iter()
+                .find(|window| window.holds(span))
+                .cloned()?;
+            window.body(span).ok()
+        })
+    }
+
+    fn stored(&self, span: Span) -> Result<Bytes, Unreadable> {
+        match self.read_window(span) {
+            Ok(body) => Ok(body),
+            Err(what) => {
+                let text = format!(
+                    "segment {} is damaged at offset {}: {what} ({})",
+                    span.segment,
+                    span.offset,
+                    self.files.path(span.segment).display()
+                );
+                // Without a node there is nobody left to tell.
+                let _ = self.answers.send(DiskInput::Damaged { text });
+                Err(Unreadable)
+            }
+        }
+    }
+
+    fn read_window(&self, span: Span) -> Result<Bytes, String> {
+        let file = self
+            .files
+            .get(span.segment)
+            .map_err(|error| error.to_string())?;
+        let start = span.offset.saturating_sub(RECORD_HEADER_LEN);
+        let len = WINDOW_BYTES.max(RECORD_HEADER_LEN as usize + span.len as usize);
+        let bytes = files::read_at(&file, start, len).map_err(|error| error.to_string())?;
+        let window = Window {
+            segment: span.segment,
+            start,
+            bytes,
+        };
+        let body = window.body(span)?;
+        let mut windows = self.windows();
+        windows.push_front(window);
+        windows.truncate(WINDOWS_MAX);
+        Ok(body)
+    }
+
+    fn windows(&self) -> MutexGuard<'_, VecDeque<Window>> {
+        self.windows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Window {
+    fn holds(&self, span: Span) -> bool {
+        self.segment == span.segment
+            && self.start + RECORD_HEADER_LEN <= span.offset
+            && span.offset + u64::from(span.len) <= self.start + self.bytes.len() as u64
+    }
+
+    /// The body, if it and its header are what was written. A window that was read before the record
+    /// was written has something else there.
+    fn body(&self, span: Span) -> Result<Bytes, String> {
+        if !self.holds(span) {
+            return Err("the file is shorter than the record".to_owned());
+        }
+        let at = (span.offset - self.start) as usize;
+        let header = RecordHeader::parse(&self.bytes[at - RECORD_HEADER_LEN as usize..at])
+            .ok_or("a record header with a wrong checksum")?;
+        if header.segment != span.segment || header.len != span.len {
+            return Err("a record of another place or length".to_owned());
+        }
+        let body = self.bytes.slice(at..at + span.len as usize);
+        if header.body_is(&body) {
+            Ok(body)
+        } else {
+            Err("a record body with a wrong checksum".to_owned())
+        }
+    }
+}

@@ -1,0 +1,359 @@
+//! The port for operators: a few requests over HTTP, answered by the node.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `GET /healthz` | 200 `ok` while replicas are served, otherwise 503 and the reason |
+//! | `GET /status` | 200, [`Status`] as JSON |
+//! | `GET /source` | 200, the source without its password |
+//! | `PUT /source` | 200 when a majority has it; body: [`NewSource`] |
+//! | `DELETE /source` | 200 when a majority has it; nothing is followed any more |
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use kingbus_core::node::catalog::SourceDefinition;
+use kingbus_core::node::port::{AdminEffect, AdminInput};
+use kingbus_core::node::status::{SourceStatus, Status};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+use tracing::info;
+
+use crate::config::parse_start;
+use crate::driver::Inbox;
+use crate::secret::{Keys, Secret};
+
+/// Longest body; a GTID set may be long.
+const BODY_BYTES_MAX: usize = 4 << 20;
+
+/// The node answers, or refuses, in this time; its own bound is below it.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Body of `PUT /source`.
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewSource {
+    /// Name or address.
+    pub host: String,
+    /// TCP port; 3306 unless given.
+    #[serde(default = "mysql_port")]
+    pub port: u16,
+    /// Account with REPLICATION SLAVE.
+    pub user: String,
+    /// Its password.
+    pub password: String,
+    /// `earliest` (unless given), `now` or a GTID set; used by an empty store only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<String>,
+    /// Whether to be a semi-synchronous replica; true unless given.
+    #[serde(default = "yes")]
+    pub semi_sync: bool,
+}
+
+fn mysql_port() -> u16 {
+    3306
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// An answer of the node.
+#[derive(Debug)]
+pub enum Answer {
+    /// To a question for the status.
+    Status(Box<Status>),
+    /// Done on a majority.
+    Done,
+    /// Not done: why, and what to do.
+    Refused(String),
+}
+
+/// Requests that wait for the node.
+#[derive(Debug)]
+pub struct Requests {
+    inbox: Inbox,
+    last: AtomicU64,
+    waiting: Mutex<BTreeMap<u64, oneshot::Sender<Answer>>>,
+}
+
+impl Requests {
+    /// No requests yet.
+    pub fn new(inbox: Inbox) -> Requests {
+        Requests {
+            inbox,
+            last: AtomicU64::new(0),
+            waiting: Mutex::default(),
+        }
+    }
+
+    /// The node's status. None: the node is gone.
+    pub async fn status(&self) -> Option<Box<Status>> {
+        match self.ask(|token| AdminInput::Status { token }).await {
+            Some(Answer::Status(status)) => Some(status),
+            Some(Answer::Done | Answer::Refused(_)) | None => None,
+        }
+    }
+
+    /// Has the cluster follow this source. Error: why not, and what to do.
+    pub async fn set_source(&self, definition: Option<SourceDefinition>) -> Result<(), String> {
+        match self
+            .ask(|token| AdminInput::SetSource { token, definition })
+            .await
+        {
+            Some(Answer::Done) => Ok(()),
+            Some(Answer::Refused(text)) => Err(text),
+            Some(Answer::Status(_)) | None => Err("the node does not answer".to_owned()),
+        }
+    }
+
+    async fn ask(&self, question: impl FnOnce(u64) -> AdminInput) -> Option<Answer> {
+        let token = self.last.fetch_add(1, Ordering::Relaxed);
+        let (to, answer) = oneshot::channel();
+        self.waiting().insert(token, to);
+        let asked = self.inbox.admin(question(token)).await;
+        let answer = match asked {
+            Ok(()) => timeout(ANSWER_TIMEOUT, answer)
+                .await
+                .ok()
+                .and_then(Result::ok),
+            Err(_) => None,
+        };
+        self.waiting().remove(&token);
+        answer
+    }
+
+    /// Passes an answer on.
+    pub fn carry_out(&self, effect: AdminEffect) {
+        let (token, answer) = match effect {
+            AdminEffect::Status { token, status } => (token, Answer::Status(status)),
+            AdminEffect::Done { token } => (token, Answer::Done),
+            AdminEffect::Refused { token, text } => (token, Answer::Refused(text)),
+        };
+        if let Some(to) = self.waiting().remove(&token) {
+            // Who asked may not want to know any more.
+            let _ = to.send(answer);
+        }
+    }
+
+    fn waiting(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, oneshot::Sender<Answer>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Who answers.
+#[derive(Clone)]
+pub enum Answerer {
+    /// The node.
+    Node(Arc<Requests>),
+    /// Nobody but this status: the log on disk cannot be trusted.
+    Damaged(Arc<Status>),
+}
+
+/// The port.
+#[derive(Clone)]
+pub struct Port {
+    /// Who answers.
+    pub answerer: Answerer,
+    /// To seal passwords.
+    pub keys: Keys,
+    /// What requests must bear, if anything.
+    pub token: Option<Secret>,
+}
+
+impl Port {
+    /// Answers requests, for ever.
+    pub async fn listen(self, listener: TcpListener) -> std::io::Result<()> {
+        let routes = Router::new()
+            .route("/healthz", get(healthz))
+            .route("/status", get(status))
+            .route("/source", get(source).put(put_source).delete(delete_source))
+            .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+            .layer(middleware::from_fn_with_state(self.clone(), authorize))
+            .with_state(self);
+        axum::serve(listener, routes).await
+    }
+
+    async fn status(&self) -> Result<Box<Status>, Response> {
+        match &self.answerer {
+            Answerer::Damaged(status) => Ok(Box::new((**status).clone())),
+            Answerer::Node(requests) => requests
+                .status()
+                .await
+                .ok_or_else(|| error(StatusCode::SERVICE_UNAVAILABLE, "the node does not answer")),
+        }
+    }
+
+    async fn set_source(&self, definition: Option<SourceDefinition>) -> Response {
+        let set = match &self.answerer {
+            Answerer::Node(requests) => requests.set_source(definition).await,
+            Answerer::Damaged(_) => {
+                Err("this node's disk cannot be trusted; ask another node".to_owned())
+            }
+        };
+        match set {
+            Ok(()) => Json(json!({ "done": true })).into_response(),
+            Err(text) => error(StatusCode::SERVICE_UNAVAILABLE, &text),
+        }
+    }
+}
+
+fn error(code: StatusCode, text: &str) -> Response {
+    (code, Json(json!({ "error": text }))).into_response()
+}
+
+/// Lets requests with the right token pass; `/healthz` tells nothing that needs one.
+async fn authorize(State(port): State<Port>, request: Request, next: Next) -> Response {
+    let Some(token) = port
+        .token
+        .as_ref()
+        .filter(|_| request.uri().path() != "/healthz")
+    else {
+        return next.run(request).await;
+    };
+    let given = request.headers().get(header::AUTHORIZATION);
+    let given = given.and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    if given.is_some_and(|given| token.is(given)) {
+        return next.run(request).await;
+    }
+    error(
+        StatusCode::UNAUTHORIZED,
+        "this port needs the header `Authorization: Bearer TOKEN` with admin.token of the configuration",
+    )
+}
+
+async fn healthz(State(port): State<Port>) -> Response {
+    match port.status().await {
+        Err(response) => response,
+        Ok(status) if status.serving => "ok\n".into_response(),
+        Ok(status) => {
+            let because = status.not_serving_because;
+            let text = because.unwrap_or_else(|| "not serving replicas yet".to_owned());
+            (StatusCode::SERVICE_UNAVAILABLE, text + "\n").into_response()
+        }
+    }
+}
+
+async fn status(State(port): State<Port>) -> Response {
+    match port.status().await {
+        Ok(status) => Json(status).into_response(),
+        Err(response) => response,
+    }
+}
+
+async fn source(State(port): State<Port>) -> Response {
+    match port.status().await {
+        Ok(status) => Json::<SourceStatus>(status.source).into_response(),
+        Err(response) => response,
+    }
+}
+
+async fn put_source(State(port): State<Port>, body: Bytes) -> Response {
+    let definition = match parse(&body, &port.keys) {
+        Ok(definition) => definition,
+        Err(text) => return error(StatusCode::BAD_REQUEST, &text),
+    };
+    info!(
+        "an operator names the source {}:{}",
+        definition.host, definition.port
+    );
+    port.set_source(Some(definition)).await
+}
+
+async fn delete_source(State(port): State<Port>) -> Response {
+    info!("an operator ends the following of the source");
+    port.set_source(None).await
+}
+
+/// The body of a `PUT /source`, its password sealed. The text of an error holds nothing of a password.
+fn parse(body: &[u8], keys: &Keys) -> Result<SourceDefinition, String> {
+    let new: NewSource = serde_json::from_slice(body).map_err(|error| match error.classify() {
+        // This text may quote the value that is of the wrong type.
+        serde_json::error::Category::Data if !about_fields(&error) => {
+            format!("a field of the wrong type at column {}", error.column())
+        }
+        _ => error.to_string(),
+    })?;
+    definition(new, keys)
+}
+
+fn about_fields(error: &serde_json::Error) -> bool {
+    let text = error.to_string();
+    ["unknown field", "missing field", "duplicate field"]
+        .iter()
+        .any(|what| text.starts_with(what))
+}
+
+/// A definition of this source, as far as its values can be.
+pub fn definition(new: NewSource, keys: &Keys) -> Result<SourceDefinition, String> {
+    if new.host.trim().is_empty() || new.user.is_empty() || new.port == 0 {
+        return Err("host and user must not be empty, port must be 1 to 65535".to_owned());
+    }
+    let start = new.start.as_deref().unwrap_or_default();
+    Ok(SourceDefinition {
+        host: new.host,
+        port: new.port,
+        user: new.user,
+        password: keys.seal(&Secret::new(new.password)),
+        start: parse_start(start).map_err(|text| format!("start: {text}"))?,
+        semi_sync: new.semi_sync,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(body: &str) -> Result<SourceDefinition, String> {
+        parse(
+            body.as_bytes(),
+            &Keys::new(&Secret::new("0123456789abcdef")),
+        )
+    }
+
+    #[test]
+    fn source_is_read_with_its_defaults() {
+        let body = r#"{"host":"h","user":"u","password":"hunter2"}"#;
+        let definition = read(body).expect("accepted");
+        assert_eq!((definition.port, definition.semi_sync), (3306, true));
+        assert!(!format!("{definition:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn wrong_bodies_are_refused_without_quoting_a_password() {
+        for (body, part) in [
+            (
+                r#"{"host":"h","user":"u","password":"hunter2","prot":1}"#,
+                "unknown field `prot`",
+            ),
+            (r#"{"host":"h","user":"u"}"#, "missing field `password`"),
+            (
+                r#"{"host":"h","user":"u","port":"hunter2","password":"x"}"#,
+                "wrong type",
+            ),
+            (r#"{"host":"","user":"u","password":"hunter2"}"#, "host"),
+            (
+                r#"{"host":"h","user":"u","password":"hunter2","start":"x:y"}"#,
+                "start",
+            ),
+            (r#"{"host":"h""#, "EOF"),
+        ] {
+            let error = read(body).expect_err("refused");
+            assert!(
+                error.contains(part) && !error.contains("hunter2"),
+                "{error}"
+            );
+        }
+    }
+}

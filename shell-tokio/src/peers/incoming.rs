@@ -1,0 +1,100 @@
+//! Connections from other nodes, for what they say.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::Arc;
+
+use kingbus_core::node::peer::Envelope;
+use kingbus_core::node::port::PeerInput;
+use kingbus_core::types::NodeId;
+use tokio::io::BufReader;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tracing::{info, warn};
+
+use super::handshake::{self, Credentials};
+use super::{CONNECT_TIMEOUT, SILENCE_MAX, frame};
+use crate::driver::Inbox;
+
+/// Connections at once, also of strangers that have not shown the secret yet.
+const CONNECTIONS_MAX: usize = 64;
+
+const BUFFER_BYTES: usize = 64 << 10;
+
+/// Takes connections of the nodes in `known`, for ever.
+pub async fn listen(
+    listener: TcpListener,
+    own: Credentials,
+    known: BTreeSet<NodeId>,
+    inbox: Inbox,
+) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let (own, known) = (Arc::new(own), Arc::new(known));
+    loop {
+        let place = places.clone().acquire_owned().await.expect("never closed");
+        let (stream, address) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                warn!("a connection of a node was not accepted: {error}");
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let (own, known, inbox) = (own.clone(), known.clone(), inbox.clone());
+        tokio::spawn(async move {
+            let _place = place;
+            if let Err(text) = serve(stream, &own, &known, &inbox).await {
+                info!("connection from {address} on the port for nodes ended: {text}");
+            }
+        });
+    }
+}
+
+async fn serve(
+    mut stream: TcpStream,
+    own: &Credentials,
+    known: &BTreeSet<NodeId>,
+    inbox: &Inbox,
+) -> Result<(), String> {
+    super::prepare(&stream).map_err(|error| error.to_string())?;
+    let peer = timeout(CONNECT_TIMEOUT, handshake::answer(&mut stream, own, known))
+        .await
+        .map_err(|_| "no handshake in time".to_owned())?
+        .map_err(|error| error.to_string())?;
+    receive(
+        BufReader::with_capacity(BUFFER_BYTES, stream),
+        own,
+        peer,
+        inbox,
+    )
+    .await
+    .map_err(|error| format!("node {peer}: {error}"))
+}
+
+async fn receive(
+    mut stream: BufReader<TcpStream>,
+    own: &Credentials,
+    peer: NodeId,
+    inbox: &Inbox,
+) -> io::Result<()> {
+    loop {
+        let frame = timeout(SILENCE_MAX, frame::read(&mut stream)).await;
+        let frame = frame.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        if frame.is_empty() {
+            continue;
+        }
+        let envelope = Envelope::from_frame(frame)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
+        if envelope.from != peer || envelope.to != own.node {
+            let text = format!(
+                "a message from node {} to node {}",
+                envelope.from, envelope.to
+            );
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        }
+        if inbox.peer(PeerInput::Message(envelope)).await.is_err() {
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Messages between nodes: one connection for each direction of each pair, authenticated by the
+//! cluster's secret, made again for ever.
+//!
+//! Nothing waits for a peer: a message that its queue does not take is dropped, and Raft is told.
+
+mod frame;
+mod handshake;
+mod incoming;
+mod outgoing;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use kingbus_core::node::peer::{Envelope, Frame};
+use kingbus_core::types::NodeId;
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+
+pub use self::handshake::Credentials;
+pub use self::incoming::listen;
+use crate::disk::Reader;
+
+/// Frames waiting for one peer.
+const QUEUE_FRAMES_MAX: usize = 4096;
+
+/// Bytes of frames waiting for one peer.
+const QUEUE_BYTES_MAX: usize = 32 << 20;
+
+/// A peer is reported unreachable once in this time.
+const UNREACHABLE_PAUSE: Duration = Duration::from_millis(100);
+
+/// A connection is to be made, and both sides to know each other, in this time.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// An idle connection shows a sign of life after this time.
+const ALIVE_PAUSE: Duration = Duration::from_millis(500);
+
+/// A connection that moves no bytes for this time is given up, on either side.
+const SILENCE_MAX: Duration = Duration::from_secs(3);
+
+/// The way to the other nodes, for the node's thread.
+#[derive(Default)]
+pub struct Peers {
+    peers: BTreeMap<NodeId, Peer>,
+}
+
+struct Peer {
+    queue: mpsc::Sender<Frame>,
+    state: Arc<State>,
+    reported: Option<Instant>,
+}
+
+/// Shared by a peer's queue and its connection.
+#[derive(Debug, Default)]
+struct State {
+    connected: AtomicBool,
+    /// Bytes of frames in the queue.
+    bytes: AtomicUsize,
+    /// A message was dropped by the connection.
+    dropped: AtomicBool,
+}
+
+impl Peers {
+    /// Keeps a connection to each of these peers, on the running runtime.
+    pub fn start(
+        addresses: &BTreeMap<NodeId, String>,
+        own: &Credentials,
+        reader: &Reader,
+    ) -> Peers {
+        let start = |(&peer, address): (&NodeId, &String)| {
+            let (queue, frames) = mpsc::channel(QUEUE_FRAMES_MAX);
+            let state = Arc::new(State::default());
+            let link = outgoing::Link {
+                peer,
+                address: address.clone(),
+                own: own.clone(),
+                reader: reader.clone(),
+                state: state.clone(),
+            };
+            tokio::spawn(link.run(frames));
+            (
+                peer,
+                Peer {
+                    queue,
+                    state,
+                    reported: None,
+                },
+            )
+        };
+        Peers {
+            peers: addresses.iter().map(start).collect(),
+        }
+    }
+
+    /// Queues a message. Returns the peer when Raft is to be told that messages to it are dropped.
+    pub fn send(&mut self, envelope: Envelope) -> Option<NodeId> {
+        let id = envelope.to;
+        // A member that the configuration does not name cannot be reached.
+        let peer = self.peers.get_mut(&id)?;
+        let dropped_before = peer.state.dropped.swap(false, Ordering::Relaxed);
+        let sent =
+            peer.state.connected.load(Ordering::Relaxed) && peer.queue(envelope.into_frame());
+        let unreachable = (dropped_before || !sent)
+            && peer
+                .reported
+                .is_none_or(|at| at.elapsed() >= UNREACHABLE_PAUSE);
+        if unreachable {
+            peer.reported = Some(Instant::now());
+        }
+        unreachable.then_some(id)
+    }
+}
+
+impl Peer {
+    fn queue(&self, frame: Frame) -> bool {
+        let len = frame.len();
+        let waiting = self.state.bytes.load(Ordering::Relaxed);
+        if len > frame::FRAME_BYTES_MAX || waiting + len > QUEUE_BYTES_MAX {
+            return false;
+        }
+        self.state.bytes.fetch_add(len, Ordering::Relaxed);
+        let queued = self.queue.try_send(frame).is_ok();
+        if !queued {
+            self.state.bytes.fetch_sub(len, Ordering::Relaxed);
+        }
+        queued
+    }
+}
+
+/// Settings of every connection between nodes: nothing waits to be sent together, and the kernel
+/// gives up soon what is not acknowledged.
+fn prepare(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    socket2::SockRef::from(stream).set_tcp_user_timeout(Some(SILENCE_MAX))
+}

@@ -1,0 +1,313 @@
+//! One client connection: bytes between its socket and a `replica::Session`, events from the log.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use kingbus_core::node::port::{ReplicaEffect, ReplicaInput, Serving};
+use kingbus_core::replica::{DumpRequest, Input, Output, Session};
+use kingbus_core::types::{ReplicaId, Slice};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, timeout};
+use tracing::{debug, info};
+
+use super::{Port, Registry, unix_time};
+use crate::disk::Reader;
+use crate::driver::Inbox;
+
+/// Events are gathered up to this before they are written.
+const WRITE_BYTES: usize = 128 << 10;
+
+/// A client takes some bytes in this time, or is given up.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A client without a dump says something in this time.
+const IDLE_MAX: Duration = Duration::from_secs(600);
+
+/// A client logs in in this time; it counts from the connection.
+const LOGIN_MAX: Duration = Duration::from_secs(10);
+
+/// Time for the last bytes of a connection.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(200);
+
+const READ_BYTES: usize = 16 << 10;
+
+/// Sends an error before the greeting (1040, too many connections).
+pub(super) async fn refuse(mut stream: TcpStream, text: &'static str) {
+    let mut packet = vec![text.len() as u8 + 3, 0, 0, 0, 0xff, 0x10, 0x04];
+    packet.extend_from_slice(text.as_bytes());
+    // Who is refused may be gone already.
+    let _ = timeout(LOGIN_MAX, stream.write_all(&packet)).await;
+}
+
+/// One connection.
+pub(super) struct Connection<'a> {
+    port: &'a Port,
+    number: u32,
+    stream: TcpStream,
+    address: SocketAddr,
+    session: Session,
+    serving: watch::Receiver<Serving>,
+    dump: Option<Dump>,
+    /// Bytes for the socket, and how many of them are events that the node counts.
+    out: Vec<u8>,
+    out_events: u64,
+    heard: Instant,
+    said_anything: bool,
+}
+
+/// A running dump. The node hears of its end, however it ends.
+struct Dump {
+    id: ReplicaId,
+    client: String,
+    effects: mpsc::UnboundedReceiver<ReplicaEffect>,
+    reader: Reader,
+    registry: Registry,
+    inbox: Inbox,
+}
+
+impl Drop for Dump {
+    fn drop(&mut self) {
+        self.registry.dumps().remove(&self.id);
+        let (inbox, replica) = (self.inbox.clone(), self.id);
+        // Without a runtime the process is at its end.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move { inbox.replica(ReplicaInput::Closed { replica }).await });
+        }
+    }
+}
+
+/// Why a connection ends; said in the log.
+struct Over(String);
+
+impl From<io::Error> for Over {
+    fn from(error: io::Error) -> Over {
+        Over(error.to_string())
+    }
+}
+
+/// What wakes a connection.
+enum Event {
+    Read(io::Result<usize>),
+    Effect(ReplicaEffect),
+    ServingEnded(String),
+    Idle,
+}
+
+impl<'a> Connection<'a> {
+    pub(super) fn new(port: &'a Port, stream: TcpStream, address: SocketAddr, number: u32) -> Self {
+        let greeting = port.greeting(number);
+        let session = Session::new(
+            port.identity,
+            port.account.clone(),
+            // The account's password is known, so the fast exchange always settles it.
+            None,
+            address.to_string(),
+            greeting,
+        );
+        Connection {
+            port,
+            number,
+            stream,
+            address,
+            session,
+            serving: port.serving.clone(),
+            dump: None,
+            out: Vec::new(),
+            out_events: 0,
+            heard: Instant::now(),
+            said_anything: false,
+        }
+    }
+
+    pub(super) async fn run(mut self) {
+        let over = match self.converse().await {
+            Ok(never) => match never {},
+            Err(Over(text)) => text,
+        };
+        // What was written last is to arrive, also when the client has said things nobody read.
+        let _ = timeout(CLOSE_TIMEOUT, self.stream.shutdown()).await;
+        match &self.dump {
+            Some(dump) => info!("replica {} disconnected: {over}", dump.client),
+            None => debug!("client {} gone: {over}", self.address),
+        }
+    }
+
+    async fn converse(&mut self) -> Result<std::convert::Infallible, Over> {
+        let mut input = vec![0; READ_BYTES];
+        loop {
+            self.outputs().await?;
+            match self.next(&mut input).await {
+                Event::Read(read) => {
+                    let read = read?;
+                    if read == 0 {
+                        return Err(Over("the client closed the connection".to_owned()));
+                    }
+                    (self.heard, self.said_anything) = (Instant::now(), true);
+                    let (bytes, unix_time) = (&input[..read], unix_time());
+                    self.session.step(Input::Received { bytes, unix_time });
+                }
+                Event::Effect(effect) => self.effects(effect).await?,
+                Event::ServingEnded(text) => {
+                    return Err(Over(format!(
+                        "closed, since this node does not serve now: {text}"
+                    )));
+                }
+                Event::Idle => return Err(Over("it was silent for too long".to_owned())),
+            }
+        }
+    }
+
+    async fn next(&mut self, input: &mut [u8]) -> Event {
+        let Some(dump) = &mut self.dump else {
+            let patience = if self.said_anything {
+                IDLE_MAX
+            } else {
+                LOGIN_MAX
+            };
+            let ended = self
+                .serving
+                .wait_for(|serving| matches!(serving, Serving::No { .. }));
+            return tokio::select! {
+                read = self.stream.read(input) => Event::Read(read),
+                ended = ended => Event::ServingEnded(match ended.as_deref() {
+                    Ok(Serving::No { text }) => text.clone(),
+                    Ok(Serving::Yes { .. }) | Err(_) => "it is being stopped".to_owned(),
+                }),
+                () = tokio::time::sleep_until(self.heard + patience) => Event::Idle,
+            };
+        };
+        tokio::select! {
+            effect = dump.effects.recv() => match effect {
+                Some(effect) => Event::Effect(effect),
+                None => Event::ServingEnded("it is being stopped".to_owned()),
+            },
+            read = self.stream.read(input) => Event::Read(read),
+        }
+    }
+
+    /// Does what the session says.
+    async fn outputs(&mut self) -> Result<(), Over> {
+        while let Some(output) = self.session.poll() {
+            match output {
+                Output::Send(bytes) => self.out.extend_from_slice(&bytes),
+                Output::Dump(request) => {
+                    self.flush().await?;
+                    self.begin(request).await?;
+                }
+                Output::Close(text) => {
+                    self.flush().await?;
+                    return Err(Over(text));
+                }
+            }
+        }
+        self.flush().await
+    }
+
+    async fn begin(&mut self, request: DumpRequest) -> Result<(), Over> {
+        let Some(reader) = self.port.reader.clone() else {
+            return Err(Over("this node has no log to serve".to_owned()));
+        };
+        let id = ReplicaId(u64::from(self.number));
+        let (to, effects) = mpsc::unbounded_channel();
+        let (registry, inbox) = (self.port.registry.clone(), self.port.inbox.clone());
+        registry.dumps().insert(id, to);
+        let client = request.client.clone();
+        info!(
+            "replica {client} (server id {}) asks for the binlog",
+            request.server_id
+        );
+        self.dump = Some(Dump {
+            id,
+            client,
+            effects,
+            reader,
+            registry,
+            inbox: inbox.clone(),
+        });
+        let asked = inbox
+            .replica(ReplicaInput::Dump {
+                replica: id,
+                request,
+            })
+            .await;
+        asked.map_err(|_| Over("this node is being stopped".to_owned()))
+    }
+
+    /// Does what the node says, and all that is queued behind it.
+    async fn effects(&mut self, first: ReplicaEffect) -> Result<(), Over> {
+        let mut next = Some(first);
+        while let Some(effect) = next {
+            match effect {
+                ReplicaEffect::Send { head, body, .. } => self.events(&head, body).await?,
+                ReplicaEffect::Refuse {
+                    code, state, text, ..
+                } => {
+                    self.session.step(Input::Refuse { code, state, text });
+                    return Ok(());
+                }
+                ReplicaEffect::Eof { .. } => {
+                    self.session.step(Input::Eof);
+                    return Ok(());
+                }
+                ReplicaEffect::Close { .. } => {
+                    self.flush().await?;
+                    return Err(Over(
+                        "closed by this node, which is no longer current".to_owned(),
+                    ));
+                }
+            }
+            next = self
+                .dump
+                .as_mut()
+                .and_then(|dump| dump.effects.try_recv().ok());
+        }
+        self.flush().await?;
+        self.out.shrink_to(WRITE_BYTES);
+        Ok(())
+    }
+
+    async fn events(&mut self, head: &[u8], body: Option<Slice>) -> Result<(), Over> {
+        self.session.frame(head, &mut self.out);
+        self.out_events += head.len() as u64;
+        if let (Some(slice), Some(dump)) = (body, &self.dump) {
+            let read = dump.reader.read(slice.span).await;
+            let body =
+                read.map_err(|_| Over("its events cannot be read from the disk".to_owned()))?;
+            let events = body.get(slice.from as usize..slice.to as usize);
+            let events = events.expect("a slice lies in its span");
+            self.session.frame(events, &mut self.out);
+            self.out_events += events.len() as u64;
+        }
+        if self.out.len() >= WRITE_BYTES {
+            self.flush().await
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Writes what is gathered, and tells the node.
+    async fn flush(&mut self) -> Result<(), Over> {
+        let mut rest = &self.out[..];
+        while !rest.is_empty() {
+            let written = timeout(WRITE_TIMEOUT, self.stream.write(rest)).await;
+            match written.map_err(|_| Over("it took nothing for a minute".to_owned()))?? {
+                0 => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
+                written => rest = &rest[written..],
+            }
+        }
+        self.out.clear();
+        let bytes = std::mem::take(&mut self.out_events);
+        if let Some(dump) = self.dump.as_ref().filter(|_| bytes > 0) {
+            let drained = ReplicaInput::Drained {
+                replica: dump.id,
+                bytes,
+            };
+            let told = dump.inbox.replica(drained).await;
+            told.map_err(|_| Over("this node is being stopped".to_owned()))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,416 @@
+//! `kingbus serve`: opens the log, starts node and ports, and ends them in order.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use kingbus_core::auth::Password;
+use kingbus_core::gtid::Uuid;
+use kingbus_core::log::Damage;
+use kingbus_core::node::port::Serving;
+use kingbus_core::node::status::{DiskStatus, SourceStatus, Status};
+use kingbus_core::node::{self, Node};
+use kingbus_core::replica::{Account, Identity};
+use kingbus_core::types::NodeId;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+use tracing::{error, info, warn};
+
+use crate::config::{self, Config};
+use crate::disk::{self, Cache, Disk, Reader};
+use crate::driver::{self, Driver, Inbox, Outlets};
+use crate::folder::Folder;
+use crate::http::{self, Answerer, Requests};
+use crate::opening::{self, Opened, Trouble};
+use crate::peers::{self, Credentials, Peers};
+use crate::replicas::{self, Registry};
+use crate::secret::Keys;
+use crate::{journal, source};
+
+/// Replicas are gone, and the disk has what it was given, in this time after the order to stop.
+const STOP_TIMEOUT: Duration = Duration::from_millis(700);
+
+/// Time for another process to let go of a port, and pause between tries.
+const BIND_PATIENCE: Duration = Duration::from_secs(2);
+const BIND_PAUSE: Duration = Duration::from_millis(20);
+
+/// Pause between looks whether the store wants the source of the configuration.
+const SOURCE_PAUSE: Duration = Duration::from_millis(250);
+
+/// Runs a node until it is told to stop. Error: one text for the operator.
+pub fn run(config: &Config) -> Result<(), String> {
+    start_log();
+    let folder = Folder::open(&config.data)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.map_err(|error| format!("the runtime cannot be started: {error}"))?;
+    let ended = runtime.block_on(serve(config, &folder));
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    ended
+}
+
+/// Lines on standard error; `KINGBUS_LOG` chooses which, as `RUST_LOG` does elsewhere.
+fn start_log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("KINGBUS_LOG");
+    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    // Fails only where a log is there already, in tests.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .with_ansi(false)
+        .try_init();
+}
+
+/// What a node has before its log is open.
+struct Base<'a> {
+    config: &'a Config,
+    uuid: Uuid,
+    keys: Keys,
+    replicas: TcpListener,
+    admin: TcpListener,
+    peers: Option<TcpListener>,
+}
+
+async fn serve(config: &Config, folder: &Folder) -> Result<(), String> {
+    let uuid = folder.server_uuid(config)?;
+    let secret = match &config.cluster {
+        Some(cluster) => cluster.secret.clone(),
+        None => folder.own_secret()?,
+    };
+    let peers = match &config.cluster {
+        Some(cluster) => Some(bind("cluster.listen", &cluster.listen).await?),
+        None => None,
+    };
+    let base = Base {
+        config,
+        uuid,
+        keys: Keys::new(&secret),
+        replicas: bind("replicas.listen", &config.replicas.listen).await?,
+        admin: bind("admin.listen", &config.admin.listen.to_string()).await?,
+        peers,
+    };
+    let data = folder.path().to_owned();
+    let opened = tokio::task::spawn_blocking(move || opening::open(&data, uuid)).await;
+    match opened.map_err(|_| "the log cannot be opened; see above".to_owned())? {
+        Ok(opened) => base.run_node(opened).await,
+        Err(Trouble::Damaged(damage)) => base.run_damaged(&damage).await,
+        Err(Trouble::Failed(text)) => Err(text),
+    }
+}
+
+/// Listens; the kernel may still be at work on a process that was killed.
+async fn bind(key: &str, address: &str) -> Result<TcpListener, String> {
+    let began = Instant::now();
+    loop {
+        match TcpListener::bind(address).await {
+            Ok(listener) => return Ok(listener),
+            Err(error)
+                if error.kind() == ErrorKind::AddrInUse && began.elapsed() < BIND_PATIENCE =>
+            {
+                sleep(BIND_PAUSE).await;
+            }
+            Err(error) => {
+                return Err(format!(
+                    "{key} = {address}: cannot be listened on: {error}. Choose a free port of this \
+                     machine"
+                ));
+            }
+        }
+    }
+}
+
+impl Base<'_> {
+    async fn run_node(self, opened: Opened) -> Result<(), String> {
+        let config = self.config;
+        let (inbox, answers, inputs) = driver::queues();
+        let cache = Arc::new(Cache::new(disk::CACHE_BYTES_MAX));
+        let reader = Reader::new(opened.files.clone(), cache, answers.clone());
+        let requests = Arc::new(Requests::new(inbox.clone()));
+        let (serving, serves) = watch::channel(Serving::No {
+            text: "this node has only just begun".to_owned(),
+        });
+        let registry = Registry::default();
+        let outlets = Outlets {
+            peers: self.start_peers(&reader),
+            source: source::Connector::new(
+                self.source_identity(),
+                inbox.clone(),
+                tokio::runtime::Handle::current(),
+            ),
+            replicas: registry.clone(),
+            serving,
+            disk: Disk::start(opened.files, opened.index, &reader, answers),
+            requests: requests.clone(),
+        };
+        let node_config = self.node_config();
+        let (stop_node, stopped) = oneshot::channel();
+        let (ended_to, mut ended) = oneshot::channel();
+        let thread = disk::spawn("node", move || {
+            let node = Node::new(node_config, opened.recovered);
+            // Nobody listens once the process is being stopped.
+            let _ = ended_to.send(Driver::new(node, inputs, outlets).run(stopped));
+        });
+        let own_source = config
+            .source
+            .clone()
+            .map(|source| tokio::spawn(offer_source(source, self.keys.clone(), requests.clone())));
+        tokio::spawn(journal::write(requests.clone()));
+        let ports = self.start_ports(
+            Answerer::Node(requests),
+            serves,
+            Some(reader),
+            inbox,
+            registry,
+        )?;
+        let result = tokio::select! {
+            () = asked_to_stop() => Ok(()),
+            ended = &mut ended => Err(match ended {
+                Ok(Err(error)) => error.to_string(),
+                Ok(Ok(())) | Err(_) => "the node failed; see the log above".to_owned(),
+            }),
+        };
+        ports.stop().await;
+        if let Some(task) = own_source {
+            task.abort();
+        }
+        // A node that ended by itself hears nothing.
+        let _ = stop_node.send(());
+        let joined = timeout(
+            STOP_TIMEOUT,
+            tokio::task::spawn_blocking(move || thread.join()),
+        )
+        .await;
+        if joined.is_err() {
+            warn!("the disk is slow; what it has not written is not acknowledged either");
+        }
+        result
+    }
+
+    /// Says what is wrong, on all ports, and neither votes nor serves.
+    async fn run_damaged(self, damage: &Damage) -> Result<(), String> {
+        let text = format!(
+            "{damage}. This node neither votes nor serves. Restore the segment; or stop the node, \
+             and give it an empty data folder once the others have all it acknowledged"
+        );
+        error!("{text}");
+        let status = Arc::new(damaged_status(self.config.node(), damage, &text));
+        let refusal = format!("the disk of this node cannot be trusted: {damage}");
+        let (_serving, serves) = watch::channel(Serving::No { text: refusal });
+        let (inbox, _answers, _inputs) = driver::queues();
+        let answerer = Answerer::Damaged(status);
+        let ports = self.start_ports(answerer, serves, None, inbox, Registry::default())?;
+        asked_to_stop().await;
+        ports.stop().await;
+        Ok(())
+    }
+
+    fn node_config(&self) -> node::Config {
+        let (config, uuid) = (self.config, self.uuid);
+        let voters = match &config.cluster {
+            Some(cluster) => cluster.nodes.keys().map(|id| NodeId(*id)).collect(),
+            None => vec![NodeId(config.node())],
+        };
+        let [a, b, c, d, e, f, g, h, ..] = uuid.0;
+        node::Config {
+            id: NodeId(config.node()),
+            voters,
+            cluster: uuid,
+            server_id: config.identity.server_id,
+            seed: u64::from_le_bytes([a, b, c, d, e, f, g, h]),
+            segment_bytes: config.segment_bytes,
+        }
+    }
+
+    fn source_identity(&self) -> source::Identity {
+        source::Identity {
+            server_id: self.config.identity.server_id,
+            server_uuid: self.uuid,
+            port: self
+                .replicas
+                .local_addr()
+                .map_or(0, |address| address.port()),
+            keys: self.keys.clone(),
+        }
+    }
+
+    fn start_peers(&self, reader: &Reader) -> Peers {
+        let Some(cluster) = &self.config.cluster else {
+            return Peers::default();
+        };
+        let node = NodeId(cluster.id);
+        let own = Credentials {
+            cluster: self.uuid,
+            node,
+            keys: self.keys.clone(),
+        };
+        let others = cluster.nodes.iter().filter(|(id, _)| **id != cluster.id);
+        let others: BTreeMap<NodeId, String> = others
+            .map(|(id, address)| (NodeId(*id), address.clone()))
+            .collect();
+        Peers::start(&others, &own, reader)
+    }
+
+    fn start_ports(
+        self,
+        answerer: Answerer,
+        serving: watch::Receiver<Serving>,
+        reader: Option<Reader>,
+        inbox: Inbox,
+        registry: Registry,
+    ) -> Result<Ports, String> {
+        let config = self.config;
+        let (stop, stopped) = watch::channel(false);
+        if let Some(listener) = self.peers {
+            let cluster = config.cluster.as_ref().expect("it has a port for nodes");
+            let node = NodeId(cluster.id);
+            let own = Credentials {
+                cluster: self.uuid,
+                node,
+                keys: self.keys.clone(),
+            };
+            let known: BTreeSet<NodeId> = cluster.nodes.keys().map(|id| NodeId(*id)).collect();
+            // A node whose log cannot be read takes no messages.
+            if reader.is_some() {
+                tokio::spawn(peers::listen(listener, own, known, inbox.clone()));
+            }
+        }
+        let password = Password::new(config.replicas.password.reveal().as_bytes());
+        let port = replicas::Port {
+            identity: Identity {
+                server_id: config.identity.server_id,
+                server_uuid: self.uuid,
+            },
+            account: Arc::new(Account::new(config.replicas.user.clone(), &password)),
+            connections_max: config.replicas.connections_max,
+            serving,
+            reader,
+            inbox,
+            registry,
+        };
+        info!(
+            "kingbus {}, node {}: replicas on {}, operators on {}",
+            env!("CARGO_PKG_VERSION"),
+            config.node(),
+            config.replicas.listen,
+            config.admin.listen
+        );
+        let replicas = tokio::spawn(port.listen(self.replicas, stopped));
+        let token = config.admin.token.clone();
+        tokio::spawn(
+            http::Port {
+                answerer,
+                keys: self.keys,
+                token,
+            }
+            .listen(self.admin),
+        );
+        Ok(Ports { stop, replicas })
+    }
+}
+
+/// The ports that are open.
+struct Ports {
+    stop: watch::Sender<bool>,
+    replicas: JoinHandle<()>,
+}
+
+impl Ports {
+    /// Sends the replicas away first, so that they look for another node at once.
+    async fn stop(self) {
+        self.stop.send_replace(true);
+        if timeout(STOP_TIMEOUT, self.replicas).await.is_err() {
+            warn!("some client connections were not closed in time");
+        }
+    }
+}
+
+async fn asked_to_stop() {
+    let signals = [SignalKind::terminate(), SignalKind::interrupt()].map(signal);
+    let [Ok(mut terminate), Ok(mut interrupt)] = signals else {
+        warn!("signals cannot be waited for; stop this process with SIGKILL");
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    info!("stopping");
+}
+
+/// Names the source of the configuration to a store that has none and nothing in it, on the leader.
+async fn offer_source(source: config::Source, keys: Keys, requests: Arc<Requests>) {
+    let mut told = None;
+    while let Some(status) = requests.status().await {
+        let empty = status.executed.is_empty() && status.binlog.file.is_empty();
+        if status.source.state != "none" || !empty {
+            return;
+        }
+        if status.role == "leader" {
+            let new = http::NewSource {
+                host: source.host.clone(),
+                port: source.port,
+                user: source.user.clone(),
+                password: source.password.reveal().to_owned(),
+                start: None,
+                semi_sync: source.semi_sync,
+            };
+            let definition = http::definition(new, &keys).expect("the configuration is checked");
+            let definition = node::catalog::SourceDefinition {
+                start: source.start.clone(),
+                ..definition
+            };
+            match requests.set_source(Some(definition)).await {
+                Ok(()) => {
+                    return info!(
+                        "source {}:{} taken from the configuration",
+                        source.host, source.port
+                    );
+                }
+                Err(text) if told.as_ref() != Some(&text) => {
+                    warn!("the source of the configuration is not taken yet: {text}");
+                    told = Some(text);
+                }
+                Err(_) => {}
+            }
+        }
+        sleep(SOURCE_PAUSE).await;
+    }
+}
+
+fn damaged_status(node: u64, damage: &Damage, text: &str) -> Status {
+    Status {
+        node,
+        role: "follower".to_owned(),
+        leader: None,
+        term: 0,
+        commit: 0,
+        applied: 0,
+        last: 0,
+        serving: false,
+        not_serving_because: Some(text.to_owned()),
+        executed: Default::default(),
+        purged: Default::default(),
+        binlog: Default::default(),
+        source: SourceStatus {
+            state: "none".to_owned(),
+            host: None,
+            port: None,
+            user: None,
+            version: None,
+            error: None,
+            semi_sync: false,
+        },
+        replicas: Vec::new(),
+        disk: DiskStatus {
+            state: "damaged".to_owned(),
+            error: Some(text.to_owned()),
+            segment: damage.segment.0,
+        },
+    }
+}
