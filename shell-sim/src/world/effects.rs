@@ -138,7 +138,7 @@ impl World {
                 }
             }
             DiskEffect::ReadCheckpoint { token, at } => {
-                let checkpoint = disk.index.checkpoint(at).map(Box::new);
+                let checkpoint = disk.index.checkpoint(at);
                 DiskInput::Checkpoint { token, checkpoint }
             }
             DiskEffect::ReadFile { token, at } => DiskInput::File {

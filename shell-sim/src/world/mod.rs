@@ -160,11 +160,10 @@ impl World {
         let Timed { at_us, event, .. } = self.heap.pop().expect("watching never ends");
         self.now_us = at_us;
         self.steps += 1;
-        if let Some(host) = event.node().map(|node| &mut self.hosts[node]) {
-            if host.paused > 0 && host.node.is_some() {
-                host.parked.push_back(event);
-                return Ok(Progress::Going);
-            }
+        let host = event.node().map(|node| &mut self.hosts[node]);
+        if let Some(host) = host.filter(|host| host.paused > 0 && host.node.is_some()) {
+            host.parked.push_back(event);
+            return Ok(Progress::Going);
         }
         self.take(event)?;
         let late = self.schedule.settings.heal_ms_max * 1_000;

@@ -23,9 +23,8 @@ impl World {
         let (kind, term) = (message.msg_type, message.term);
         match kind {
             MessageType::MsgAppend | MessageType::MsgHeartbeat => {
-                if self.oracles.leads(node, term)? {
-                    self.probes.hit("leader_elected");
-                }
+                let first = self.oracles.leads(node, term)?;
+                self.probes.hit_if(first, "leader_elected");
             }
             MessageType::MsgRequestVoteResponse if !message.reject => {
                 self.oracles.elections.votes(node, term, message.to)?;
