@@ -6,7 +6,7 @@ pub mod open;
 mod segments;
 
 use bytes::Bytes;
-use kingbus_core::node::index::IndexOp;
+use kingbus_core::node::index::{Content, IndexOp, Row};
 use kingbus_core::types::{SegmentId, Span};
 
 pub use self::index::Index;
@@ -88,6 +88,14 @@ impl Disk {
     /// Whether an `fdatasync` is under way.
     pub fn is_syncing(&self) -> bool {
         self.syncing.is_some()
+    }
+
+    /// The body of an entry in the index.
+    pub fn row_body(&self, row: &Row) -> &[u8] {
+        match row.content {
+            Content::Empty => &[],
+            Content::Command | Content::Chunk(_) => self.segments.bytes(row.span),
+        }
     }
 
     /// The record's body at `span`.

@@ -144,7 +144,10 @@ impl Logs {
         if let Some(at) = differs {
             let (was, is) = (old.terms.get(at), found.terms.get(at));
             // A write that was not durable may have replaced the entry.
-            let replaces = |record: &Record| matches!(record, Record::Entry { index, .. } if *index as usize <= at + 1);
+            let replaces = |record: &Record| match record {
+                Record::Entry { index, .. } => *index as usize <= at + 1,
+                Record::HardState { .. } => false,
+            };
             let mut pending = log.pending.iter().flat_map(|(_, records)| records);
             if was.is_some() && !pending.any(replaces) {
                 return wrong(format!("entry {} was of term {was:?}, now {is:?}", at + 1));

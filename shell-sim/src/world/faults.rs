@@ -157,7 +157,10 @@ impl World {
     fn take_armed(&mut self, node: usize, moment: Moment) -> Option<usize> {
         let faults = &self.schedule.faults;
         let host = &mut self.hosts[node];
-        let waits = |fault: &usize| matches!(&faults[*fault].what, What::Crash { moment: m, .. } if *m == moment);
+        let waits = |fault: &usize| match &faults[*fault].what {
+            What::Crash { moment: due, .. } => *due == moment,
+            _ => false,
+        };
         let at = host.armed.iter().position(waits)?;
         Some(host.armed.remove(at))
     }

@@ -126,7 +126,7 @@ impl World {
         if self.hosts[to].node.is_none() || !self.network.passes((from, to)) {
             return Ok(());
         }
-        let crc = crc32c::crc32c(&frame);
+        let crc = crate::trace::mark(&frame);
         let (from, life) = (from as u64 + 1, self.hosts[to].life);
         self.note(Note::Arrived {
             from,

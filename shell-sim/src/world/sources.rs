@@ -143,7 +143,7 @@ impl World {
                 let before = link.acknowledge(seq);
                 self.acknowledge_soon(node, before);
             }
-            let crc = crc32c::crc32c(&body);
+            let crc = crate::trace::mark(&body);
             self.note(Note::Chunk {
                 node: node as u64 + 1,
                 epoch: epoch.0,
