@@ -63,9 +63,7 @@ impl Replica {
             slow_us: 0,
             rng: Rng::new(seed, "replica", number),
         };
-        for ordinal in 0..world.begin_after as usize {
-            replica.gets(ordinal, source.transactions()[ordinal].gtid);
-        }
+        replica.forget(world, source);
         for ordinal in world.begin_after as usize..world.replica_holes as usize {
             if replica.rng.chance(500_000) {
                 replica.gets(ordinal, source.transactions()[ordinal].gtid);
@@ -78,6 +76,15 @@ impl Replica {
                 .add_range(Tsid::untagged(Uuid([number as u8; 16])), 1, 5);
         }
         replica
+    }
+
+    /// It has nothing but what the store never had.
+    pub fn forget(&mut self, world: &Settings, source: &Source) {
+        self.executed = GtidSet::new();
+        self.have = Have::default();
+        for ordinal in 0..world.begin_after as usize {
+            self.gets(ordinal, source.transactions()[ordinal].gtid);
+        }
     }
 
     /// It has this transaction from now on.

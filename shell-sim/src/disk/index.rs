@@ -12,7 +12,7 @@ use crate::rng::Rng;
 pub struct Index {
     rows: BTreeMap<EntryIndex, Row>,
     files: BTreeMap<EntryIndex, BinlogFile>,
-    checkpoints: BTreeMap<EntryIndex, Checkpoint>,
+    checkpoints: BTreeMap<EntryIndex, Box<Checkpoint>>,
     /// For each batch since the last flush: what was there before it.
     undo: Vec<Vec<Undo>>,
 }
@@ -21,7 +21,7 @@ pub struct Index {
 enum Undo {
     Row(EntryIndex, Option<Row>),
     File(EntryIndex, Option<BinlogFile>),
-    Checkpoint(EntryIndex, Option<Checkpoint>),
+    Checkpoint(EntryIndex, Option<Box<Checkpoint>>),
 }
 
 impl Index {
@@ -32,7 +32,7 @@ impl Index {
             IndexOp::File(file) => Undo::File(file.first, self.files.insert(file.first, file)),
             IndexOp::Checkpoint(checkpoint) => {
                 let at = checkpoint.applied.index;
-                Undo::Checkpoint(at, self.checkpoints.insert(at, *checkpoint))
+                Undo::Checkpoint(at, self.checkpoints.insert(at, checkpoint))
             }
         });
         let undo = undo.collect();
@@ -68,7 +68,7 @@ impl Index {
     }
 
     /// The last checkpoint at or before an entry.
-    pub fn checkpoint(&self, at: EntryIndex) -> Option<Checkpoint> {
+    pub fn checkpoint(&self, at: EntryIndex) -> Option<Box<Checkpoint>> {
         self.checkpoints
             .range(..=at)
             .next_back()
@@ -82,7 +82,10 @@ impl Index {
 
     /// The last checkpoint of all.
     pub fn last_checkpoint(&self) -> Option<Checkpoint> {
-        self.checkpoints.values().next_back().cloned()
+        self.checkpoints
+            .values()
+            .next_back()
+            .map(|c| Checkpoint::clone(c))
     }
 }
 

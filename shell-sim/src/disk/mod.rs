@@ -6,13 +6,16 @@ pub mod open;
 mod segments;
 
 use bytes::Bytes;
-use kingbus_core::node::index::IndexOp;
+use kingbus_core::node::index::{Content, IndexOp, Row};
 use kingbus_core::types::{SegmentId, Span};
 
 pub use self::index::Index;
 pub use self::segments::Segments;
 use crate::rng::Rng;
 use crate::schedule::{IndexLoss, Settings};
+
+/// Longest read of a disk without faults, in microseconds.
+const READ_US_HEALED: u64 = 1_000;
 
 /// A disk.
 #[derive(Debug)]
@@ -28,6 +31,8 @@ pub struct Disk {
     pub slow_us: u64,
     /// No space: writes wait.
     pub full: bool,
+    /// Reads are fast.
+    pub healed: bool,
     /// Answer before the bytes are durable: a planted defect.
     pub lies: bool,
 }
@@ -42,6 +47,7 @@ impl Disk {
             syncing: None,
             slow_us: 0,
             full: false,
+            healed: false,
             lies: false,
         }
     }
@@ -84,6 +90,14 @@ impl Disk {
         self.syncing.is_some()
     }
 
+    /// The body of an entry in the index.
+    pub fn row_body(&self, row: &Row) -> &[u8] {
+        match row.content {
+            Content::Empty => &[],
+            Content::Command | Content::Chunk(_) => self.segments.bytes(row.span),
+        }
+    }
+
     /// The record's body at `span`.
     pub fn body(&self, span: Span) -> Bytes {
         Bytes::copy_from_slice(self.segments.bytes(span))
@@ -99,7 +113,12 @@ impl Disk {
 
     /// How long a read takes.
     pub fn read_us(&mut self, world: &Settings) -> u64 {
-        self.rng.range(1, world.read_us_max.max(1))
+        let longest = if self.healed {
+            READ_US_HEALED
+        } else {
+            world.read_us_max
+        };
+        self.rng.range(1, longest.max(1))
     }
 
     /// The machine dies. Returns how many writes were unsynced, and how many of them were lost or

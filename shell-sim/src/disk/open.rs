@@ -1,7 +1,6 @@
 //! Opening a disk as a shell does: recovery reads the segments that the index's last checkpoint
 //! does not cover, and the index gets what it lacks.
 
-use bytes::Bytes;
 use kingbus_core::gtid::Uuid;
 use kingbus_core::log::{Damage, Recovered, Recovery};
 use kingbus_core::node::index::IndexOp;
@@ -30,11 +29,7 @@ impl Disk {
                 continue;
             }
             let segments = &self.segments;
-            let mut read = |offset: u64, len: usize| {
-                Ok(Bytes::copy_from_slice(
-                    segments.range(id, offset, len as u64),
-                ))
-            };
+            let mut read = |offset: u64, len: usize| Ok(segments.read(id, offset, len as u64));
             let mut sink = |batch: Vec<IndexOp>| ops.push(batch);
             recovery.segment(id, len, Some(id) == last, &mut read, &mut sink)?;
         }

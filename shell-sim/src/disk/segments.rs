@@ -1,6 +1,6 @@
 //! Segment files: what has been written, and what of it is durable.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use kingbus_core::types::{SegmentId, Span};
@@ -21,9 +21,11 @@ pub struct Segments {
 
 #[derive(Debug)]
 struct File {
-    /// What a read sees.
+    /// Its length; what was never written reads as 0.
+    len: u64,
+    /// What a read sees, up to the last byte ever written.
     cache: Vec<u8>,
-    /// What a crash leaves.
+    /// What a crash leaves, likewise.
     durable: Vec<u8>,
     /// Whether a crash leaves the file at all.
     exists: bool,
@@ -42,10 +44,10 @@ struct Pending {
 impl Segments {
     /// Makes a file of this length.
     pub fn create(&mut self, segment: SegmentId, len: u64) {
-        let zeros = || vec![0; len as usize];
         let file = File {
-            cache: zeros(),
-            durable: zeros(),
+            len,
+            cache: Vec::with_capacity(len as usize),
+            durable: Vec::with_capacity(len as usize),
             exists: false,
         };
         let old = self.files.insert(segment, file);
@@ -65,12 +67,17 @@ impl Segments {
             .files
             .get_mut(&segment)
             .expect("a segment is made before it is written");
+        let len = parts.iter().map(|part| part.len() as u64).sum();
+        assert!(
+            offset + len <= file.len,
+            "a write stays inside of its segment"
+        );
         let mut at = offset as usize;
+        reach(&mut file.cache, at + len as usize);
         for part in parts {
             file.cache[at..at + part.len()].copy_from_slice(part);
             at += part.len();
         }
-        let len = at as u64 - offset;
         self.pending.push_back(Pending {
             seq,
             segment,
@@ -94,8 +101,7 @@ impl Segments {
     pub fn synced(&mut self, seq: u64) {
         while let Some(write) = self.pending.front().filter(|write| write.seq <= seq) {
             let file = self.files.get_mut(&write.segment).expect("written to");
-            let range = write.offset as usize..(write.offset + write.len) as usize;
-            file.durable[range.clone()].copy_from_slice(&file.cache[range]);
+            file.keep(write.offset, write.offset + write.len);
             file.exists = true;
             self.pending.pop_front();
         }
@@ -112,7 +118,7 @@ impl Segments {
         self.range(span.segment, span.offset, u64::from(span.len))
     }
 
-    /// Bytes of a file, fewer only at its end.
+    /// Bytes of a file, fewer where it was never written.
     pub fn range(&self, segment: SegmentId, offset: u64, len: u64) -> &[u8] {
         let cache = self.files.get(&segment).map_or(&[][..], |file| &file.cache);
         let from = (offset as usize).min(cache.len());
@@ -120,11 +126,20 @@ impl Segments {
         &cache[from..to]
     }
 
+    /// Bytes of a file, fewer only at its end.
+    pub fn read(&self, segment: SegmentId, offset: u64, len: u64) -> Bytes {
+        let file_len = self.files.get(&segment).map_or(0, |file| file.len);
+        let len = len.min(file_len.saturating_sub(offset));
+        let mut bytes = self.range(segment, offset, len).to_vec();
+        bytes.resize(len as usize, 0);
+        bytes.into()
+    }
+
     /// Each file with its length, ascending.
     pub fn list(&self) -> Vec<(SegmentId, u64)> {
         self.files
             .iter()
-            .map(|(id, file)| (*id, file.cache.len() as u64))
+            .map(|(id, file)| (*id, file.len))
             .collect()
     }
 
@@ -138,6 +153,7 @@ impl Segments {
         let mut lost = 0;
         let pending = std::mem::take(&mut self.pending);
         let writes = pending.len() as u64;
+        let written: BTreeSet<SegmentId> = pending.iter().map(|write| write.segment).collect();
         for (number, write) in pending.into_iter().enumerate() {
             let last = number as u64 + 1 == writes;
             let file = self.files.get_mut(&write.segment).expect("written to");
@@ -152,8 +168,10 @@ impl Segments {
         }
         self.lose_unsynced_files(rng);
         self.answered = 0;
-        for file in self.files.values_mut() {
-            file.cache.clone_from(&file.durable);
+        for segment in written {
+            if let Some(file) = self.files.get_mut(&segment) {
+                file.cache.clone_from(&file.durable);
+            }
         }
         (writes, lost)
     }
@@ -163,7 +181,7 @@ impl Segments {
             if !file.exists {
                 match rng.below(3) {
                     0 => return false,
-                    1 => file.durable.clear(),
+                    1 => (file.len, file.durable) = (0, Vec::new()),
                     _ => {}
                 }
             }
@@ -173,9 +191,17 @@ impl Segments {
     }
 }
 
+/// Makes the bytes of a file reach up to `len`.
+fn reach(bytes: &mut Vec<u8>, len: usize) {
+    if bytes.len() < len {
+        bytes.resize(len, 0);
+    }
+}
+
 impl File {
     fn keep(&mut self, from: u64, to: u64) {
         let range = from as usize..to as usize;
+        reach(&mut self.durable, range.end);
         self.durable[range.clone()].copy_from_slice(&self.cache[range]);
     }
 

@@ -35,6 +35,8 @@ pub struct Logs {
     nodes: Vec<Log>,
     /// Every entry ever written: checksum of its body, term of the entry before.
     entries: BTreeMap<(u64, u64), (u32, u64)>,
+    /// Entries that took the place of others.
+    pub overwritten: u64,
 }
 
 #[derive(Debug, Default)]
@@ -71,6 +73,7 @@ impl Logs {
         Logs {
             nodes: (0..nodes).map(|_| Log::default()).collect(),
             entries: BTreeMap::new(),
+            overwritten: 0,
         }
     }
 
@@ -102,6 +105,10 @@ impl Logs {
                     );
                     return Err(Violation::new("log_matching", text));
                 }
+            }
+            let after_last = log.written.terms.len() as u64 + 1;
+            if matches!(record, Record::Entry { index, .. } if *index < after_last) {
+                self.overwritten += 1;
             }
             log.written.take(*record);
         }
@@ -136,7 +143,13 @@ impl Logs {
         let differs = (0..longest).find(|at| old.terms.get(*at) != found.terms.get(*at));
         if let Some(at) = differs {
             let (was, is) = (old.terms.get(at), found.terms.get(at));
-            if was.is_some() && is <= was {
+            // A write that was not durable may have replaced the entry.
+            let replaces = |record: &Record| match record {
+                Record::Entry { index, .. } => *index as usize <= at + 1,
+                Record::HardState { .. } => false,
+            };
+            let mut pending = log.pending.iter().flat_map(|(_, records)| records);
+            if was.is_some() && !pending.any(replaces) {
                 return wrong(format!("entry {} was of term {was:?}, now {is:?}", at + 1));
             }
         }

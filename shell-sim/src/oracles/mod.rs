@@ -72,10 +72,8 @@ impl Oracles {
     /// A node speaks as the leader of a term.
     pub fn leads(&mut self, node: usize, term: u64) -> Result<bool, Violation> {
         let first = self.elections.leads(node, term)?;
-        if first {
-            if let Some((index, committed)) = self.history.last() {
-                self.logs.leader_is_complete(node, term, index, committed)?;
-            }
+        if let (true, Some((index, committed))) = (first, self.history.last()) {
+            self.logs.leader_is_complete(node, term, index, committed)?;
         }
         Ok(first)
     }

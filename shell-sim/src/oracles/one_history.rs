@@ -1,7 +1,6 @@
 //! Promise 2 (and 3): all nodes apply the same bytes at the same index, and these are the source's
 //! transactions, in its order, each once.
 
-use bytes::Bytes;
 use kingbus_core::chunk::{Chunk, Part};
 use kingbus_core::node::index::{Content, Row};
 use kingbus_core::types::Index;
@@ -63,7 +62,7 @@ impl OneHistory {
         &mut self,
         node: usize,
         row: &Row,
-        body: &Bytes,
+        body: &[u8],
         source: &Source,
     ) -> Result<bool, Violation> {
         if row.index.0 != self.next[node] {
@@ -79,7 +78,7 @@ impl OneHistory {
         &mut self,
         node: usize,
         row: &Row,
-        body: &Bytes,
+        body: &[u8],
         source: &Source,
     ) -> Result<bool, Violation> {
         let void = matches!(&row.content, Content::Chunk(chunk) if chunk.void);
@@ -161,6 +160,11 @@ impl OneHistory {
             }
         }
         Ok(())
+    }
+
+    /// The checksum of an entry that was applied.
+    pub fn crc(&self, index: Index) -> u32 {
+        self.entries[index.0 as usize - 1].crc
     }
 
     /// The last entry applied by any node, and its term.

@@ -130,6 +130,11 @@ pub enum What {
         /// When exactly.
         moment: Moment,
     },
+    /// A replica is set up anew, with nothing but what the store never had.
+    ReplicaFresh {
+        /// The replica, from 1.
+        replica: u64,
+    },
     /// A replica reads slowly.
     ReplicaSlow {
         /// The replica, from 1.

@@ -47,7 +47,8 @@ fn settings(rng: &mut Rng) -> Settings {
         link_bytes_max: *rng.pick(&[64 << 10, 1 << 20, 16 << 20]),
         sync_us_min: rng.range(50, 500),
         sync_us_max: *rng.pick(&[500, 3_000, 20_000, 60_000]),
-        read_us_max: *rng.pick(&[50, 1_000, 20_000]),
+        read_us_max: *rng.pick(&[50, 1_000, 1_000, 20_000, 20_000, 600_000]),
+        drift_ppm: *rng.pick(&[0, 1_000, 100_000]),
         survive_ppm: *rng.pick(&[0, 200_000, 500_000, 800_000, 1_000_000]),
         index_flush_ppm: *rng.pick(&[2_000, 50_000, 500_000]),
         history,
@@ -87,7 +88,7 @@ fn settings(rng: &mut Rng) -> Settings {
 /// How likely each kind of fault is in this schedule.
 struct Weights(Vec<u64>);
 
-const KINDS: usize = 14;
+const KINDS: usize = 16;
 
 impl Weights {
     fn draw(rng: &mut Rng) -> Weights {
@@ -119,7 +120,7 @@ fn faults(seed: u64, nodes: u64, settings: &Settings) -> Vec<Fault> {
     let most = rng.range(0, FAULTS_MAX);
     let length_ms = *rng.pick(&[300, 1_500, 4_000]);
     let mut faults: Vec<Fault> = (0..most)
-        .map(|number| {
+        .flat_map(|number| {
             let rng = &mut Rng::new(seed, "fault", number);
             let at_ms = rng.range(200, settings.faults_ms);
             let kind = weights.pick(rng);
@@ -138,7 +139,7 @@ fn fault(
     lasts: u64,
     nodes: u64,
     world: &Settings,
-) -> Fault {
+) -> Vec<Fault> {
     let target = match rng.below(3) {
         0 => Target::Leader,
         1 => Target::Follower,
@@ -155,11 +156,7 @@ fn fault(
         IndexLoss::Suffix,
         IndexLoss::Lost,
     ]);
-    let inside = if rng.chance(500_000) {
-        Moment::Inside
-    } else {
-        Moment::Now
-    };
+    let inside = *rng.pick(&[Moment::Inside, Moment::Now]);
     let replica = rng.range(1, world.replicas.max(1));
     let (for_ms, what) = match kind {
         0 | 1 => (
@@ -207,6 +204,8 @@ fn fault(
                 moment: inside,
             },
         ),
+        13 => (0, What::ReplicaFresh { replica }),
+        14 => return inside_huge(rng, at_ms, lasts, target, index),
         _ => (
             lasts,
             What::ReplicaSlow {
@@ -215,11 +214,55 @@ fn fault(
             },
         ),
     };
-    Fault {
+    vec![Fault {
         at_ms,
         for_ms,
         what,
-    }
+    }]
+}
+
+/// A transaction in parts, and something that happens when only some of them are there.
+fn inside_huge(
+    rng: &mut Rng,
+    at_ms: u64,
+    lasts: u64,
+    target: Target,
+    index: IndexLoss,
+) -> Vec<Fault> {
+    let moment = Moment::Inside;
+    let (for_ms, what) = match rng.below(3) {
+        0 => (
+            lasts,
+            What::Crash {
+                target,
+                moment,
+                index,
+            },
+        ),
+        1 => (0, What::SourceCut { moment }),
+        _ => (
+            lasts,
+            What::Isolate {
+                target: Target::Leader,
+                sides: Sides::Both,
+            },
+        ),
+    };
+    let huge = What::Transaction {
+        bytes: rng.range(1_100_000, 2_400_000),
+    };
+    vec![
+        Fault {
+            at_ms,
+            for_ms,
+            what,
+        },
+        Fault {
+            at_ms,
+            for_ms: 0,
+            what: huge,
+        },
+    ]
 }
 
 #[cfg(test)]

@@ -58,6 +58,9 @@ settings! {
     /// Bytes on their way over one link at most.
     link_bytes_max = 16 << 20,
 
+    /// Clocks are faster or slower than others by up to so much.
+    drift_ppm = 0,
+
     /// Shortest `fdatasync`, in microseconds.
     sync_us_min = 100,
     /// Longest.

@@ -83,6 +83,7 @@ impl fmt::Display for What {
             What::Transaction { bytes } => write!(f, "transaction {bytes}"),
             What::SetSource => f.write_str("set-source"),
             What::ReplicaCut { replica, moment } => write!(f, "replica-cut {replica} {moment}"),
+            What::ReplicaFresh { replica } => write!(f, "replica-fresh {replica}"),
             What::ReplicaSlow { replica, by_ms } => write!(f, "replica-slow {replica} by {by_ms}"),
         }
     }
@@ -276,6 +277,9 @@ impl<'a> Words<'a> {
             "replica-cut" => What::ReplicaCut {
                 replica: self.number("the replica")?,
                 moment: self.moment()?,
+            },
+            "replica-fresh" => What::ReplicaFresh {
+                replica: self.number("the replica")?,
             },
             "replica-slow" => What::ReplicaSlow {
                 replica: self.number("the replica")?,

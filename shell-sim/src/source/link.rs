@@ -4,11 +4,15 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
+use kingbus_core::chunk::{Chunk, Part};
 use kingbus_core::gtid::GtidSet;
 use kingbus_core::source::Assembler;
 use kingbus_core::types::Epoch;
 
 use super::{Piece, Source, Stream};
+
+/// After so many bytes a read ends.
+const PUMP_BYTES_MAX: usize = 64 << 10;
 
 /// A connection.
 pub struct Link {
@@ -22,6 +26,8 @@ pub struct Link {
 struct Dump {
     stream: Stream,
     assembler: Assembler,
+    /// The chunk given out last was a part of a transaction that goes on.
+    in_parts: bool,
     /// Ends of transactions that were not acknowledged: chunk, transaction.
     ends: VecDeque<(u64, usize)>,
 }
@@ -59,6 +65,7 @@ impl Link {
         self.dump = Some(Dump {
             stream,
             assembler,
+            in_parts: false,
             ends: VecDeque::new(),
         });
         first
@@ -70,15 +77,23 @@ impl Link {
         let Some(dump) = &mut self.dump else {
             return Ok(pumped);
         };
+        let mut bytes = 0;
         for _ in 0..events_max {
+            if bytes > PUMP_BYTES_MAX {
+                break;
+            }
             if !dump.assembler.wants_input() {
                 return Ok(pumped);
             }
             match dump.stream.next(source) {
                 None => return Ok(pumped),
                 Some(Piece::Skipped(ordinal)) => pumped.known_before = Some(ordinal + 1),
-                Some(Piece::Event(event)) => dump.assembler.event(&event)?,
+                Some(Piece::Event(event)) => {
+                    bytes += event.len();
+                    dump.assembler.event(&event)?;
+                }
                 Some(Piece::End(event, ordinal)) => {
+                    bytes += event.len();
                     dump.assembler.event(&event)?;
                     dump.ends.push_back((dump.assembler.last_seq(), ordinal));
                 }
@@ -90,7 +105,11 @@ impl Link {
 
     /// The next chunk for the node.
     pub fn chunk(&mut self) -> Option<(u64, Bytes)> {
-        self.dump.as_mut()?.assembler.poll()
+        let dump = self.dump.as_mut()?;
+        let (seq, body) = dump.assembler.poll()?;
+        let part = Chunk::parse(&body).map(|chunk| chunk.part);
+        dump.in_parts = matches!(part, Ok(Part::First | Part::Middle));
+        Some((seq, body))
     }
 
     /// Whether a transaction has begun and not ended.
@@ -98,6 +117,11 @@ impl Link {
         self.dump
             .as_ref()
             .is_some_and(|dump| dump.assembler.in_transaction())
+    }
+
+    /// Whether the node has some parts of a transaction and not all.
+    pub fn in_parts(&self) -> bool {
+        self.dump.as_ref().is_some_and(|dump| dump.in_parts)
     }
 
     /// The node has committed all chunks up to `seq`: the source may be told that it has all

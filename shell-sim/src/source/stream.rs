@@ -46,11 +46,10 @@ impl Stream {
             skipped: false,
         };
         stream.announce(source);
-        if !stream.executed.is_empty() {
-            if let Some(Item::Control(format)) = source.files[file].items.first() {
-                stream.made.push_back(without_created(format).into());
-                stream.item = 1;
-            }
+        let resumes = !stream.executed.is_empty();
+        if let (true, Some(Item::Control(format))) = (resumes, source.files[file].items.first()) {
+            stream.made.push_back(without_created(format).into());
+            stream.item = 1;
         }
         stream
     }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use kingbus_core::chunk::Part;
-use kingbus_core::log::{Kind, RECORD_HEADER_LEN, RecordHeader, SEGMENT_HEADER_LEN};
+use kingbus_core::log::{Kind, RecordHeader, SEGMENT_HEADER_LEN};
 use kingbus_core::node::index::{Content, IndexOp, Row};
 use kingbus_core::node::port::{
     AdminEffect, DiskEffect, DiskInput, Effect, Input, ReplicaEffect, Serving,
@@ -138,7 +138,7 @@ impl World {
                 }
             }
             DiskEffect::ReadCheckpoint { token, at } => {
-                let checkpoint = disk.index.checkpoint(at).map(Box::new);
+                let checkpoint = disk.index.checkpoint(at);
                 DiskInput::Checkpoint { token, checkpoint }
             }
             DiskEffect::ReadFile { token, at } => DiskInput::File {
@@ -182,7 +182,10 @@ impl World {
             len,
             sync,
         });
+        let overwritten = self.oracles.logs.overwritten;
         self.oracles.logs.wrote(node, seq, records)?;
+        let replaced = self.oracles.logs.overwritten > overwritten;
+        self.probes.hit_if(replaced, "log_tail_replaced");
         self.begin_sync(node);
         self.strike_syncing(node);
         Ok(())
@@ -201,18 +204,17 @@ impl World {
     }
 
     fn row_applied(&mut self, node: usize, row: &Row) -> Result<(), Violation> {
-        let body = match row.content {
-            Content::Empty => Bytes::new(),
-            Content::Command | Content::Chunk(_) => self.hosts[node].disk.body(row.span),
-        };
+        let body = self.hosts[node].disk.row_body(row);
         let aborted = self.oracles.history.aborted;
         let first = self
             .oracles
             .history
-            .applied(node, row, &body, &self.source)?;
+            .applied(node, row, body, &self.source)?;
         if first {
             self.oracles.committed(row.index, row.term.0)?;
         }
+        let (index, term) = (row.index.0, row.term.0);
+        let crc = self.oracles.history.crc(row.index);
         self.probes.hit_if(
             self.oracles.history.aborted > aborted,
             "transaction_given_up",
@@ -222,8 +224,6 @@ impl World {
             (void, part) = (chunk.void, Some(chunk.part));
         }
         self.probes.hit_if(void, "chunk_void");
-        let crc = crc32c::crc32c(&body);
-        let (index, term) = (row.index.0, row.term.0);
         self.note(Note::Applied {
             node: node as u64 + 1,
             index,
@@ -248,12 +248,11 @@ fn records(bytes: &[u8], offset: u64) -> Vec<Record> {
         0
     };
     while let Some(header) = bytes.get(at..).and_then(RecordHeader::parse) {
-        let body = at + RECORD_HEADER_LEN as usize;
         match header.kind {
             Kind::Entry => records.push(Record::Entry {
                 index: header.index.0,
                 term: header.term.0,
-                crc: crc32c::crc32c(&bytes[body..body + header.len as usize]),
+                crc: header.body_crc,
             }),
             Kind::HardState => {
                 records.push(Record::HardState {

@@ -85,6 +85,7 @@ impl World {
             }
             What::SetSource => self.operator.again(),
             What::ReplicaCut { replica, moment } => self.cut_replica(replica, moment)?,
+            What::ReplicaFresh { replica } => self.fresh_replica(replica)?,
             What::ReplicaSlow { replica, by_ms } => {
                 if let Some(model) = self.replica_mut(replica) {
                     model.slow_us = by_ms * 1_000;
@@ -134,6 +135,7 @@ impl World {
             | What::Rotate
             | What::Transaction { .. }
             | What::SetSource
+            | What::ReplicaFresh { .. }
             | What::ReplicaCut { .. } => {}
         }
         Ok(())
@@ -155,7 +157,10 @@ impl World {
     fn take_armed(&mut self, node: usize, moment: Moment) -> Option<usize> {
         let faults = &self.schedule.faults;
         let host = &mut self.hosts[node];
-        let waits = |fault: &usize| matches!(&faults[*fault].what, What::Crash { moment: m, .. } if *m == moment);
+        let waits = |fault: &usize| match &faults[*fault].what {
+            What::Crash { moment: due, .. } => *due == moment,
+            _ => false,
+        };
         let at = host.armed.iter().position(waits)?;
         Some(host.armed.remove(at))
     }
@@ -202,6 +207,14 @@ impl World {
             Some(conn) => self.replica_end(replica, conn.number, "cut"),
             None => Ok(()),
         }
+    }
+
+    fn fresh_replica(&mut self, number: u64) -> Result<(), Violation> {
+        self.cut_replica(number, Moment::Now)?;
+        if let Some(replica) = self.replicas.iter_mut().find(|r| r.number == number) {
+            replica.forget(&self.schedule.settings, &self.source);
+        }
+        Ok(())
     }
 
     fn isolate(&mut self, node: usize, sides: Sides, begins: bool) {
@@ -303,6 +316,7 @@ impl World {
             host.armed.clear();
             host.effects_left = None;
             host.disk.slow_us = 0;
+            host.disk.healed = true;
             host.paused = host.paused.min(1);
             self.resume(node);
             self.disk_full(node, false)?;

@@ -6,9 +6,11 @@ use kingbus_core::gtid::GtidSet;
 use kingbus_core::node::Node;
 use kingbus_core::types::ReplicaId;
 
+use super::TICK_US;
 use super::event::Event;
 use crate::disk::Disk;
 use crate::rng::Rng;
+use crate::schedule::Settings;
 use crate::source::Link;
 
 /// A machine.
@@ -43,12 +45,16 @@ pub struct Host {
     pub executed: GtidSet,
     /// The last applied entry.
     pub applied: u64,
+    /// Length of a tick of its clock.
+    pub tick_us: u64,
     pub(super) rng: Rng,
 }
 
 impl Host {
     /// A machine that has never run.
-    pub fn new(seed: u64, number: u64) -> Host {
+    pub fn new(seed: u64, number: u64, world: &Settings) -> Host {
+        let drift_us = TICK_US * world.drift_ppm / 1_000_000;
+        let mut clock = Rng::new(seed, "clock", number);
         Host {
             node: None,
             life: 0,
@@ -65,6 +71,7 @@ impl Host {
             armed: Vec::new(),
             executed: GtidSet::new(),
             applied: 0,
+            tick_us: clock.range(TICK_US - drift_us, TICK_US + drift_us),
             rng: Rng::new(seed, "host", number),
         }
     }

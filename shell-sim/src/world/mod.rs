@@ -87,7 +87,9 @@ impl World {
             now_us: 0,
             sequence: 0,
             heap: BinaryHeap::new(),
-            hosts: (1..=nodes).map(|number| Host::new(seed, number)).collect(),
+            hosts: (1..=nodes)
+                .map(|number| Host::new(seed, number, world))
+                .collect(),
             network: Network::new(seed),
             commits: Rng::new(seed, "commits", 0),
             source,
@@ -158,11 +160,10 @@ impl World {
         let Timed { at_us, event, .. } = self.heap.pop().expect("watching never ends");
         self.now_us = at_us;
         self.steps += 1;
-        if let Some(host) = event.node().map(|node| &mut self.hosts[node]) {
-            if host.paused > 0 && host.node.is_some() {
-                host.parked.push_back(event);
-                return Ok(Progress::Going);
-            }
+        let host = event.node().map(|node| &mut self.hosts[node]);
+        if let Some(host) = host.filter(|host| host.paused > 0 && host.node.is_some()) {
+            host.parked.push_back(event);
+            return Ok(Progress::Going);
         }
         self.take(event)?;
         let late = self.schedule.settings.heal_ms_max * 1_000;
@@ -227,7 +228,8 @@ impl World {
 
     fn tick(&mut self, node: usize, life: u64) -> Result<(), Violation> {
         if self.hosts[node].is(life) {
-            self.after(TICK_US, Event::Tick { node, life });
+            let us = self.hosts[node].tick_us;
+            self.after(us, Event::Tick { node, life });
         }
         self.input(node, life, Input::Tick)
     }

@@ -23,9 +23,8 @@ impl World {
         let (kind, term) = (message.msg_type, message.term);
         match kind {
             MessageType::MsgAppend | MessageType::MsgHeartbeat => {
-                if self.oracles.leads(node, term)? {
-                    self.probes.hit("leader_elected");
-                }
+                let first = self.oracles.leads(node, term)?;
+                self.probes.hit_if(first, "leader_elected");
             }
             MessageType::MsgRequestVoteResponse if !message.reject => {
                 self.oracles.elections.votes(node, term, message.to)?;
@@ -127,7 +126,7 @@ impl World {
         if self.hosts[to].node.is_none() || !self.network.passes((from, to)) {
             return Ok(());
         }
-        let crc = crc32c::crc32c(&frame);
+        let crc = crate::trace::mark(&frame);
         let (from, life) = (from as u64 + 1, self.hosts[to].life);
         self.note(Note::Arrived {
             from,

@@ -1,7 +1,6 @@
 //! A node starts: its disk is recovered as a shell does it.
 
-use bytes::Bytes;
-use kingbus_core::node::index::{Content, IndexOp};
+use kingbus_core::node::index::IndexOp;
 use kingbus_core::node::{Config, Node};
 use kingbus_core::types::NodeId;
 
@@ -80,11 +79,8 @@ impl World {
     fn recovered_rows(&mut self, node: usize, ops: &[Vec<IndexOp>]) -> Result<(), Violation> {
         for op in ops.iter().flatten() {
             if let IndexOp::Row(row) = op {
-                let body = match row.content {
-                    Content::Empty => Bytes::new(),
-                    Content::Command | Content::Chunk(_) => self.hosts[node].disk.body(row.span),
-                };
-                self.oracles.history.row(node, row, &body, &self.source)?;
+                let body = self.hosts[node].disk.row_body(row);
+                self.oracles.history.row(node, row, body, &self.source)?;
             }
         }
         Ok(())
