@@ -55,6 +55,9 @@ pub struct SourceFacts {
     pub server_uuid: Uuid,
     /// `@@binlog_checksum`: `CRC32` or `NONE`.
     pub binlog_checksum: String,
+    /// `@@gtid_owned`: transactions being committed. One that waits for a semi-sync acknowledgement is
+    /// here and in the binlog, and not among the executed ones.
+    pub owned: GtidSet,
     /// `@@gtid_executed`.
     pub executed: GtidSet,
     /// `@@gtid_purged`.

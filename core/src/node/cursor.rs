@@ -396,7 +396,8 @@ impl Cursor {
             return Step::Wait;
         };
         let mut head = announcement.head;
-        if std::mem::take(&mut self.skipped) {
+        // In a file that begins here nothing was passed over.
+        if std::mem::take(&mut self.skipped) && !chunk.begins_file {
             let heartbeat = self.heartbeat(chunk.start_position, view);
             head = [head, heartbeat].concat().into();
         }

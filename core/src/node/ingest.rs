@@ -104,7 +104,10 @@ impl Node {
             return;
         };
         let ingest = &mut self.ingest;
-        let last = ingest.epoch.max(self.applied.epoch).max(self.applied.refused);
+        let last = ingest
+            .epoch
+            .max(self.applied.epoch)
+            .max(self.applied.refused);
         ingest.epoch = Epoch(last.0 + 1);
         ingest.state = State::Connecting;
         ingest.retry_ms = ingest.retry_ms.max(RETRY_MS_MIN);
@@ -178,7 +181,8 @@ impl Node {
                  has them, or begin a new store"
             ));
         }
-        let errant = have.minus(&facts.executed);
+        let mut errant = have.minus(&facts.executed);
+        errant.subtract(&facts.owned);
         if !errant.is_empty() {
             return Err(format!(
                 "the source lacks transactions that the store has: {errant}. Take the source that \

@@ -10,8 +10,10 @@ const COM_REGISTER_SLAVE: u8 = 0x15;
 
 const UNKNOWN_SYSTEM_VARIABLE: u16 = 1193;
 
+/// The owned GTIDs come first: what moves from there to the executed ones in between is in both.
 const FACTS: &str = "SELECT VERSION(), @@GLOBAL.SERVER_ID, @@GLOBAL.SERVER_UUID, @@GLOBAL.GTID_MODE, \
-                     @@GLOBAL.BINLOG_CHECKSUM, @@GLOBAL.GTID_EXECUTED, @@GLOBAL.GTID_PURGED";
+                     @@GLOBAL.BINLOG_CHECKSUM, @@GLOBAL.GTID_OWNED, @@GLOBAL.GTID_EXECUTED, \
+                     @@GLOBAL.GTID_PURGED";
 
 /// The exchanges, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,6 +173,7 @@ fn facts(settings: &Settings, row: &[Value]) -> Result<SourceFacts, String> {
         uuid,
         gtid_mode,
         checksum,
+        owned,
         executed,
         purged,
     ] = row
@@ -186,6 +189,7 @@ fn facts(settings: &Settings, row: &[Value]) -> Result<SourceFacts, String> {
         text.parse::<GtidSet>()
             .map_err(|_| strange(name, text.as_bytes()))
     };
+    let owned = text("gtid_owned", owned)?;
     let gtid_mode = text("gtid_mode", gtid_mode)?;
     if gtid_mode != "ON" {
         return Err(format!(
@@ -204,6 +208,9 @@ fn facts(settings: &Settings, row: &[Value]) -> Result<SourceFacts, String> {
         server_uuid: uuid
             .parse()
             .map_err(|_| strange("server_uuid", uuid.as_bytes()))?,
+        owned: without_owners(&owned)
+            .parse()
+            .map_err(|_| strange("gtid_owned", owned.as_bytes()))?,
         executed: set("gtid_executed", executed)?,
         purged: set("gtid_purged", purged)?,
         binlog_checksum: match checksum.as_str() {
@@ -227,6 +234,19 @@ fn facts(settings: &Settings, row: &[Value]) -> Result<SourceFacts, String> {
     Ok(facts)
 }
 
+/// `@@gtid_owned` as a GTID set: `UUID:GNO#THREAD:GNO#THREAD, ...` without the threads.
+fn without_owners(owned: &str) -> String {
+    let mut set = String::with_capacity(owned.len());
+    let mut owner = false;
+    for c in owned.chars() {
+        owner = c == '#' || (owner && c.is_ascii_digit());
+        if !owner {
+            set.push(c);
+        }
+    }
+    set
+}
+
 fn strange(name: &str, value: &[u8]) -> String {
     let value: String = String::from_utf8_lossy(value).chars().take(200).collect();
     format!("the source's {name} cannot be understood: '{value}'")
@@ -242,5 +262,20 @@ fn refused(step: Step, what: &str, error: &ServerError) -> String {
             "the source refused {what}: {error}; GRANT REPLICATION SLAVE ON *.* to the account"
         ),
         _ => format!("the source refused {what}: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_owners;
+
+    #[test]
+    fn owned_gtids_are_read_without_their_threads() {
+        let owned = "ddfd611a-e510-11f1-a339-02fc00000001:20#17:21#103,\n\
+                     ebdc4ef0-e510-11f1-a339-02fc00000001:tag:7#9";
+        let set = "ddfd611a-e510-11f1-a339-02fc00000001:20:21,\n\
+                   ebdc4ef0-e510-11f1-a339-02fc00000001:tag:7";
+        assert_eq!(without_owners(owned), set);
+        assert_eq!(without_owners(""), "");
     }
 }

@@ -13,12 +13,13 @@ use crate::binlog::UUID;
 pub(crate) const NONCE: Nonce = *b"NR3HP:qIYa_9=db?Sd{`";
 pub(crate) const OK: &[u8] = &[0, 0, 0, 2, 0, 0, 0];
 pub(crate) const UNKNOWN_VARIABLE: &[u8] = b"\xff\xa9\x04#HY000Unknown system variable";
-pub(crate) const FACTS: [&str; 7] = [
+pub(crate) const FACTS: [&str; 8] = [
     "9.7.4-2",
     "13401",
     "8b8b8b8b-8b8b-8b8b-8b8b-8b8b8b8b8b8b",
     "ON",
     "CRC32",
+    "",
     "8b8b8b8b-8b8b-8b8b-8b8b-8b8b8b8b8b8b:1-7,\n91ef8be2-e510-11f1-94d9-02fc00000001:5",
     "",
 ];

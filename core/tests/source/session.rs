@@ -154,7 +154,7 @@ fn any_cut_greeting_is_refused() {
     assert!(wire.failed.is_some());
 }
 
-fn with_facts(change: impl FnOnce(&mut [&str; 7])) -> Wire {
+fn with_facts(change: impl FnOnce(&mut [&str; 8])) -> Wire {
     let mut facts = FACTS;
     change(&mut facts);
     let mut wire = Wire::new(settings());
@@ -173,7 +173,7 @@ fn a_source_that_cannot_be_followed_is_refused_with_its_reason() {
     assert!(wire.failure().contains("server_id, 33070"));
     let wire = with_facts(|facts| facts[2] = "11111111-1111-1111-1111-111111111111");
     assert!(wire.failure().contains("server_uuid, 1111"));
-    let wire = with_facts(|facts| facts[5] = "nonsense");
+    let wire = with_facts(|facts| facts[6] = "nonsense");
     assert!(
         wire.failure()
             .contains("gtid_executed cannot be understood: 'nonsense'")

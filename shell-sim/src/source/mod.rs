@@ -111,6 +111,7 @@ impl Source {
             server_uuid: SOURCE_UUID,
             binlog_checksum: "CRC32".to_owned(),
             executed: self.executed.clone(),
+            owned: GtidSet::new(),
             purged: GtidSet::new(),
             semi_sync: world.clients > 0,
         }
