@@ -1,5 +1,6 @@
 //! How long a replica is without news when the leader of three nodes is killed.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
 use mysql::prelude::Queryable;
@@ -33,17 +34,17 @@ pub fn kill_leader(
     place(replicas[1], cluster.nodes[other].port());
 
     let mut writer = source.connect();
+    let insert = format!("INSERT INTO load_.kills VALUES ({number})");
     let count = format!("SELECT COUNT(*) FROM load_.kills WHERE number = {number}");
     let start = Instant::now();
     cluster.nodes[leader].kill();
-    let gap = std::thread::scope(|scope| {
+    // With semi-sync on this waits until a new leader has it; if that never comes, the replicas tell.
+    thread::spawn(move || writer.query_drop(insert));
+    let gap = thread::scope(|scope| {
         let waits = replicas.map(|replica| {
             let count = &count;
             scope.spawn(move || wait_row(replica, count, start, seconds(60)).as_secs_f64())
         });
-        // With semi-sync on this waits until a new leader has it.
-        let insert = format!("INSERT INTO load_.kills VALUES ({number})");
-        writer.query_drop(insert).expect("the source takes a row");
         let [at_leader, elsewhere] = waits.map(|wait| wait.join().expect("the row arrives"));
         Gap {
             at_leader,

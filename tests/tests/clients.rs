@@ -1,6 +1,7 @@
 //! What clients other than a well-behaved replica see of a node.
 
-use std::process::Command;
+use std::io::Write;
+use std::process::{Command, Stdio};
 
 use kingbus_tests::check::{assert_same_data, follow, wait_same_executed};
 use kingbus_tests::kingbus::Node;
@@ -12,7 +13,7 @@ use kingbus_tests::{http, programs};
 /// Runs statements on one connection with the `mysql` program, going on after errors; all that it
 /// prints.
 fn sql(node: &Node, password: &str, statements: &str) -> String {
-    let output = Command::new(programs::mysql_tool("mysql"))
+    let mut child = Command::new(programs::mysql_tool("mysql"))
         .args([
             "--no-defaults",
             "--host=127.0.0.1",
@@ -22,9 +23,18 @@ fn sql(node: &Node, password: &str, statements: &str) -> String {
         .args(["--force", "--batch", "--skip-column-names"])
         .arg(format!("--password={password}"))
         .arg(format!("--port={}", node.port()))
-        .args(["--execute", statements])
-        .output()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
         .unwrap_or_else(|e| panic!("cannot run mysql: {e}"));
+    // It does not read them when it cannot log in.
+    let _ = child
+        .stdin
+        .take()
+        .expect("a pipe")
+        .write_all(statements.as_bytes());
+    let output = child.wait_with_output().expect("what mysql prints");
     let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
     text.push_str(&String::from_utf8_lossy(&output.stderr));
     text
@@ -43,14 +53,14 @@ fn a_replica_that_is_ahead_waits_and_is_named_and_other_clients_get_clear_answer
     let text = sql(
         node,
         "repl",
-        "SELECT @@server_id; DROP TABLE d.t; nonsense; SELECT 1",
+        "SELECT @@server_id;\nDROP TABLE d.t;\nnonsense;\nSELECT 1;\n",
     );
     assert!(text.contains("33070") && text.contains("ERROR"), "{text}");
     assert!(
         text.lines().any(|line| line == "1"),
         "the connection did not stay: {text}"
     );
-    let text = sql(node, "wrong", "SELECT 1");
+    let text = sql(node, "wrong", "SELECT 1;\n");
     assert!(
         text.contains("1045") && text.contains("Access denied"),
         "{text}"

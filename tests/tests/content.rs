@@ -163,6 +163,18 @@ fn a_300_mb_transaction_survives_a_cut_in_its_middle_in_bounded_memory() {
     });
     let transactions = assert_arrived(&stage);
     assert_eq!(transactions, 5);
+    assert_memory(&mut stage);
+    // Read back from disk, with nothing of it in memory.
+    for node in &mut stage.cluster.nodes {
+        node.stop();
+        node.start();
+    }
+    stage.cluster.wait_serving();
+    assert_same_events(&stage.scratch, &stage.source, &stage.cluster);
+    assert_memory(&mut stage);
+}
+
+fn assert_memory(stage: &mut Stage) {
     for node in &mut stage.cluster.nodes {
         let peak = Process::resident_bytes_peak(node.process());
         assert!(

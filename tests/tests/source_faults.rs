@@ -29,8 +29,12 @@ fn wait_error(cluster: &Cluster, word: &str) -> String {
         let error = source_error(cluster);
         error.contains(word).then_some(error)
     });
-    let log = cluster.nodes[cluster.leader()].log();
-    assert!(log.contains(word), "the log does not name {word}");
+    wait::until(&format!("the log names {word}"), seconds(5), || {
+        cluster.nodes[cluster.leader()]
+            .log()
+            .contains(word)
+            .then_some(())
+    });
     error
 }
 
