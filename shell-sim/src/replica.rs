@@ -78,10 +78,20 @@ impl Replica {
         replica
     }
 
-    /// It has nothing but what the store never had.
+    /// It has all that the source has now, from a backup.
+    pub fn set_up(&mut self, source: &Source) {
+        for (ordinal, transaction) in source.transactions().iter().enumerate() {
+            self.gets(ordinal, transaction.gtid);
+        }
+    }
+
+    /// It has nothing but what the store will never have; or nothing at all, and will be refused.
     pub fn forget(&mut self, world: &Settings, source: &Source) {
         self.executed = GtidSet::new();
         self.have = Have::default();
+        if self.rng.chance(200_000) {
+            return;
+        }
         for ordinal in 0..world.begin_after as usize {
             self.gets(ordinal, source.transactions()[ordinal].gtid);
         }
@@ -91,6 +101,11 @@ impl Replica {
     pub fn gets(&mut self, ordinal: usize, gtid: Gtid) {
         self.have.add(ordinal);
         self.executed.add(gtid);
+    }
+
+    /// Whether it wants checksums in events that are made up for it.
+    pub fn checksum(&self) -> bool {
+        self.number != 3
     }
 
     /// What it asks for.
@@ -103,7 +118,7 @@ impl Replica {
             non_block: false,
             heartbeat_ms: world.heartbeat_ms,
             heartbeat_v2: self.number % 2 == 1,
-            checksum: true,
+            checksum: self.checksum(),
         }
     }
 

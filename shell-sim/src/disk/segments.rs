@@ -256,7 +256,7 @@ mod tests {
             let mut segments = written();
             segments.crash(&mut Rng::new(seed, "crash", 0), 200_000);
             assert_eq!(segments.range(SegmentId(1), 0, 600), [1; 600]);
-            let rest = segments.range(SegmentId(1), 600, 1400);
+            let rest = segments.read(SegmentId(1), 600, 1400);
             let survived = rest.iter().filter(|byte| **byte == 2).count();
             assert_eq!(
                 rest[..424].iter().filter(|byte| **byte == 2).count() % 424,

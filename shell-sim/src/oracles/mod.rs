@@ -58,12 +58,12 @@ pub struct Oracles {
 }
 
 impl Oracles {
-    /// For so many nodes, and a store that begins after so many transactions.
-    pub fn new(nodes: usize, begin_after: usize) -> Oracles {
+    /// For so many nodes.
+    pub fn new(nodes: usize) -> Oracles {
         Oracles {
             elections: Elections::default(),
             logs: Logs::new(nodes),
-            history: OneHistory::new(nodes, begin_after),
+            history: OneHistory::new(nodes),
             acknowledged: Acknowledged::default(),
             executed: Executed::default(),
         }

@@ -2,6 +2,8 @@
 //! transactions, in its order, each once.
 
 use kingbus_core::chunk::{Chunk, Part};
+use kingbus_core::gtid::GtidSet;
+use kingbus_core::node::catalog::Command;
 use kingbus_core::node::index::{Content, Row};
 use kingbus_core::types::Index;
 
@@ -17,6 +19,7 @@ pub struct OneHistory {
     /// For each transaction from the store's first on: the entry that ends it.
     places: Vec<Index>,
     begin_after: usize,
+    purged: Option<GtidSet>,
     /// A transaction of which some parts came, and how many bytes of it.
     open: Option<usize>,
     /// Transactions given up after some parts.
@@ -31,13 +34,14 @@ struct Entry {
 }
 
 impl OneHistory {
-    /// For so many nodes and a store that begins after so many transactions.
-    pub fn new(nodes: usize, begin_after: usize) -> OneHistory {
+    /// For so many nodes.
+    pub fn new(nodes: usize) -> OneHistory {
         OneHistory {
             entries: Vec::new(),
             next: vec![1; nodes],
             places: Vec::new(),
-            begin_after,
+            begin_after: 0,
+            purged: None,
             open: None,
             aborted: 0,
         }
@@ -100,6 +104,11 @@ impl OneHistory {
             None => {}
         }
         self.entries.push(entry);
+        if let Some(Command::Begin { purged }) = Command::decode(body) {
+            if let Err(text) = self.begin(purged, source) {
+                return wrong(text);
+            }
+        }
         if let (Content::Chunk(chunk), false) = (&row.content, void) {
             let chunk_is = Chunk::parse(body).map_err(|error| error.to_string());
             let found = chunk_is.and_then(|is| {
@@ -111,6 +120,26 @@ impl OneHistory {
             }
         }
         Ok(true)
+    }
+
+    /// The store begins behind some of the source's first transactions. Only the first word counts.
+    fn begin(&mut self, purged: GtidSet, source: &Source) -> Result<(), String> {
+        if self.purged.is_some() {
+            return Ok(());
+        }
+        self.begin_after = purged.count() as usize;
+        if self.begin_after > source.transactions().len()
+            || source.prefix(self.begin_after) != purged
+        {
+            return Err(format!("the store begins after {purged}"));
+        }
+        self.purged = Some(purged);
+        Ok(())
+    }
+
+    /// What the store will never have.
+    pub fn purged(&self) -> GtidSet {
+        self.purged.clone().unwrap_or_default()
     }
 
     /// The transactions of a chunk are the source's next ones, byte for byte.

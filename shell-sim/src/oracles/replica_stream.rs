@@ -4,7 +4,7 @@
 use bytes::{Buf, BytesMut};
 use kingbus_core::event::boundary::{Boundary, Step};
 use kingbus_core::event::{
-    Checksum, FormatDescription, HEADER_LEN, Header, Rotate, checksum_ok, flags, kind,
+    Checksum, HEADER_LEN, Header, Rotate, checksum_ok, flags, kind, without_created,
 };
 use kingbus_core::gtid::Gtid;
 
@@ -47,13 +47,16 @@ pub struct ReplicaStream {
     open: Option<(usize, usize)>,
     /// The replica had something when it asked.
     resumes: bool,
+    /// Events that are made up have checksums before the first format description, which says itself.
+    checksum: bool,
 }
 
 impl ReplicaStream {
     /// A new connection.
-    pub fn new(resumes: bool) -> ReplicaStream {
+    pub fn new(resumes: bool, checksum: bool) -> ReplicaStream {
         ReplicaStream {
             resumes,
+            checksum,
             ..ReplicaStream::default()
         }
     }
@@ -96,35 +99,33 @@ impl ReplicaStream {
         have: &mut Have,
         got: &mut dyn FnMut(usize, Gtid),
     ) -> Result<(), Violation> {
-        if !checksum_ok(event) {
+        let artificial = head.flags & flags::ARTIFICIAL != 0;
+        let beat = matches!(head.kind, kind::HEARTBEAT | kind::HEARTBEAT_V2);
+        let checksum = match self.checksum || self.format || !(artificial || beat) {
+            true => Checksum::Crc32,
+            false => Checksum::None,
+        };
+        if checksum == Checksum::Crc32 && !checksum_ok(event) {
             return wrong(format!(
                 "an event of kind {} with a wrong checksum",
                 head.kind
             ));
         }
-        let artificial = head.flags & flags::ARTIFICIAL != 0;
         match head.kind {
             kind::ROTATE if artificial => {
-                let rotate = Rotate::parse(event, Checksum::Crc32);
+                let rotate = Rotate::parse(event, checksum);
                 self.file = Some(rotate.map_err(|e| violation(e.to_string()))?.file);
             }
-            kind::FORMAT_DESCRIPTION => {
-                let format =
-                    FormatDescription::parse(event).map_err(|e| violation(e.to_string()))?;
-                if self.resumes && !self.format && format.created != 0 {
-                    return wrong("a replica that goes on is told of a restart".to_owned());
-                }
-                self.format = true;
-            }
             _ if self.file.is_none() => return wrong("no ROTATE at the beginning".to_owned()),
-            kind::HEARTBEAT | kind::HEARTBEAT_V2 => {}
+            kind::FORMAT_DESCRIPTION | kind::PREVIOUS_GTIDS => self.header(head, event, source)?,
+            _ if beat => {}
             _ if !self.format => return wrong("no FORMAT_DESCRIPTION before events".to_owned()),
             _ => {}
         }
-        if self.open.is_some() && matches!(head.kind, kind::HEARTBEAT | kind::HEARTBEAT_V2) {
+        if self.open.is_some() && beat {
             return wrong("a heartbeat inside of a transaction".to_owned());
         }
-        let step = match artificial {
+        let step = match artificial || beat {
             true => Step::Control,
             false => {
                 let step = self.boundary.event(head, event, Checksum::Crc32);
@@ -137,6 +138,29 @@ impl ReplicaStream {
             Step::Inside => self.go_on(event, source).map(|_| ()),
             Step::End => self.end(event, source, have, got),
         }
+    }
+
+    /// The head of a file is that of the file it was announced as; a replica that goes on is not
+    /// told of a restart of the source.
+    fn header(&mut self, head: &Header, event: &[u8], source: &Source) -> Result<(), Violation> {
+        let name = self.file.as_deref().unwrap_or_default();
+        let Some((format, previous)) = source.file_header(name) else {
+            return wrong(format!("the source has no file {name}"));
+        };
+        let is_right = match head.kind {
+            kind::PREVIOUS_GTIDS => previous[..] == *event,
+            // A store that asked for the rest of this file was not told of a restart either.
+            _ if without_created(format)[..] == *event => true,
+            _ => format[..] == *event && (self.format || !self.resumes),
+        };
+        if !is_right {
+            return wrong(format!(
+                "an event of kind {} that is not {name}'s",
+                head.kind
+            ));
+        }
+        self.format |= head.kind == kind::FORMAT_DESCRIPTION;
+        Ok(())
     }
 
     fn begin(

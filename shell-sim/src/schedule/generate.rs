@@ -57,6 +57,8 @@ fn settings(rng: &mut Rng) -> Settings {
         } else {
             0
         },
+        begin_now: u64::from(rng.chance(100_000)),
+        replicas: rng.range(1, 3),
         commit_us: *rng.pick(&[4_000, 10_000, 20_000, 60_000, 200_000]),
         clients: if rng.chance(150_000) {
             0

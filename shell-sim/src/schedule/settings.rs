@@ -76,6 +76,8 @@ settings! {
     history = 20,
     /// The store begins after so many of them.
     begin_after = 0,
+    /// 1: it begins with what the source commits from then on instead.
+    begin_now = 0,
     /// Mean time between two transactions of the source, in microseconds.
     commit_us = 20_000,
     /// Transactions waiting for an acknowledgement at once; 0: the source does not wait (no semi-sync).

@@ -94,6 +94,15 @@ impl Source {
         &self.files
     }
 
+    /// FORMAT_DESCRIPTION and PREVIOUS_GTIDS of a binlog file.
+    pub fn file_header(&self, name: &str) -> Option<(&Bytes, &Bytes)> {
+        let file = self.files.iter().rev().find(|file| file.name == name)?;
+        match &file.items[..] {
+            [Item::Control(format), Item::Control(previous), ..] => Some((format, previous)),
+            _ => None,
+        }
+    }
+
     /// The GTIDs of the first `count` transactions.
     pub fn prefix(&self, count: usize) -> GtidSet {
         let mut set = GtidSet::new();

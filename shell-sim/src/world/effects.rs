@@ -70,11 +70,7 @@ impl World {
                 self.send_to_replica(node, life, replica, head, body)
             }
             ReplicaEffect::Refuse { replica, text, .. } => {
-                if text.contains("same server_uuid") {
-                    self.probes.hit("replica_came_again");
-                    return self.end_replica(node, replica, "came again");
-                }
-                self.fail("nothing_is_refused", format!("node {}: {text}", node + 1))
+                self.refuse_replica(node, replica, &text)
             }
             ReplicaEffect::Eof { replica } => self.end_replica(node, replica, "end of file"),
             ReplicaEffect::Close { replica } => {

@@ -82,7 +82,7 @@ impl World {
         let source = Source::new(seed, world);
         let replicas = (1..=world.replicas).map(|n| Replica::new(seed, n, world, &source));
         let replicas: Vec<Replica> = replicas.collect();
-        let oracles = Oracles::new(nodes as usize, world.begin_after as usize);
+        let oracles = Oracles::new(nodes as usize);
         let mut world = World {
             now_us: 0,
             sequence: 0,

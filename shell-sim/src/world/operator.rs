@@ -40,7 +40,9 @@ impl World {
         if self.hosts[node].paused > 0 {
             return Ok(());
         }
-        let start = match self.schedule.settings.begin_after as usize {
+        let world = &self.schedule.settings;
+        let start = match world.begin_after as usize {
+            _ if world.begin_now > 0 => Start::Now,
             0 => Start::Earliest,
             count => Start::After(self.source.prefix(count)),
         };

@@ -39,7 +39,7 @@ impl World {
             node,
             life: host.life,
             id,
-            stream: ReplicaStream::new(!model.executed.is_empty()),
+            stream: ReplicaStream::new(!model.executed.is_empty(), model.checksum()),
             heard_us: self.now_us,
             arrives_us: self.now_us,
             outstanding: 0,
@@ -208,6 +208,36 @@ impl World {
             self.strike_replica_inside(replica)?;
         }
         Ok(())
+    }
+
+    /// Promise 5: a replica is refused only for what the store does not have any more, by name. It is
+    /// then set up from the source.
+    pub(super) fn refuse_replica(
+        &mut self,
+        node: usize,
+        id: ReplicaId,
+        text: &str,
+    ) -> Result<(), Violation> {
+        if text.contains("same server_uuid") {
+            self.probes.hit("replica_came_again");
+            return self.end_replica(node, id, "came again");
+        }
+        let Some((replica, _)) = self.conn_of(node, id) else {
+            return Ok(());
+        };
+        let purged = self.oracles.history.purged();
+        let missing = purged.minus(&self.replicas[replica].executed);
+        let named = text.ends_with(&format!("missing transactions are '{missing}'"));
+        if missing.is_empty() || !named {
+            let text = format!(
+                "node {} refuses, and {missing} is missing: {text}",
+                node + 1
+            );
+            return self.fail("honest_purge", text);
+        }
+        self.probes.hit("replica_refused");
+        self.replicas[replica].set_up(&self.source);
+        self.end_replica(node, id, "refused")
     }
 
     /// The node ends a connection, behind what it sent.
