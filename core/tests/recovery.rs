@@ -73,7 +73,7 @@ impl Disk {
     }
 
     fn recover(&self) -> Result<Recovered, Damage> {
-        let mut recovery = Recovery::new(CLUSTER, None);
+        let mut recovery = Recovery::new(CLUSTER, 1 << 20, None);
         let last = self.files.keys().max().copied();
         for (id, file) in &self.files {
             let mut read = |offset: u64, len: usize| {
@@ -316,7 +316,7 @@ fn a_log_of_another_cluster_is_refused() {
             &file[from..(from + len).min(file.len())],
         ))
     };
-    let mut recovery = Recovery::new(Uuid([8; 16]), None);
+    let mut recovery = Recovery::new(Uuid([8; 16]), 1 << 20, None);
     let len = file.len() as u64;
     let damage = recovery
         .segment(SegmentId(1), len, true, &mut read, &mut |_| {})

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use kingbus_core::gtid::Uuid;
 use kingbus_core::log::{Damage, Recovered, Recovery};
+use kingbus_core::node::config::CHECKPOINT_BYTES_DEFAULT;
 use kingbus_core::node::index::{Checkpoint, IndexOp};
 use kingbus_core::types::{Index as LogIndex, SegmentId};
 use tracing::{info, warn};
@@ -112,7 +113,7 @@ fn recover(
     } else if !segments.is_empty() {
         info!("making the index from {} segments", segments.len());
     }
-    let mut recovery = Recovery::new(cluster, checkpoint);
+    let mut recovery = Recovery::new(cluster, CHECKPOINT_BYTES_DEFAULT, checkpoint);
     let mut sink = Sink {
         index,
         ops: Vec::new(),
@@ -191,6 +192,7 @@ mod tests {
     use std::path::PathBuf;
 
     use kingbus_core::node::catalog::{SourceDefinition, Start};
+    use kingbus_core::node::config::RECENT_ROWS_MAX_DEFAULT;
     use kingbus_core::node::port::Serving;
     use kingbus_core::node::status::Status;
     use kingbus_core::node::{Config, Node};
@@ -239,6 +241,8 @@ mod tests {
             server_id: 1,
             seed: 1,
             segment_bytes: 64 << 10,
+            checkpoint_bytes: CHECKPOINT_BYTES_DEFAULT,
+            recent_rows_max: RECENT_ROWS_MAX_DEFAULT,
         };
         let (stop, stopped) = oneshot::channel();
         let driver = std::thread::spawn(move || {

@@ -224,6 +224,8 @@ impl Base<'_> {
             server_id: config.identity.server_id,
             seed: u64::from_le_bytes([a, b, c, d, e, f, g, h]),
             segment_bytes: config.segment_bytes,
+            checkpoint_bytes: node::config::CHECKPOINT_BYTES_DEFAULT,
+            recent_rows_max: node::config::RECENT_ROWS_MAX_DEFAULT,
         }
     }
 
@@ -386,7 +388,7 @@ async fn offer_source(source: config::Source, keys: Keys, requests: Arc<Requests
 fn damaged_status(node: u64, damage: &Damage, text: &str) -> Status {
     Status {
         node,
-        role: "follower".to_owned(),
+        role: "damaged".to_owned(),
         leader: None,
         term: 0,
         commit: 0,

@@ -257,7 +257,30 @@ macro_rules! serde_as_text {
     )*};
 }
 
-serde_as_text!(Uuid, Tag, Gtid, GtidSet);
+serde_as_text!(Uuid, Tag, Gtid);
+
+/// Text for people (JSON), MySQL's binary form for storage.
+impl Serialize for GtidSet {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            serializer.collect_str(self)
+        } else {
+            serializer.serialize_bytes(&self.encode())
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for GtidSet {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if deserializer.is_human_readable() {
+            let text = String::deserialize(deserializer)?;
+            text.parse().map_err(serde::de::Error::custom)
+        } else {
+            let bytes = Vec::<u8>::deserialize(deserializer)?;
+            GtidSet::decode(&bytes).map_err(serde::de::Error::custom)
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {

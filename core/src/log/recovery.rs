@@ -19,10 +19,18 @@ use crate::types::{Index, SegmentId, Span, Term};
 pub struct Recovery {
     cluster: Uuid,
     from: SegmentId,
+    fold: Fold,
+    discard: Vec<SegmentId>,
+}
+
+/// The fold over records.
+#[derive(Debug)]
+struct Fold {
+    state: Recovered,
     /// The index had no checkpoint: the first one in the segments is taken.
     rebuild: bool,
-    state: Recovered,
-    discard: Vec<SegmentId>,
+    /// Bytes of log between two checkpoints of the index.
+    checkpoint_bytes: u64,
 }
 
 /// What a node begins with.
@@ -46,7 +54,7 @@ pub struct Recovered {
 
 impl Recovery {
     /// Goes on from the index's last checkpoint; without one the index is made anew.
-    pub fn new(cluster: Uuid, checkpoint: Option<Checkpoint>) -> Recovery {
+    pub fn new(cluster: Uuid, checkpoint_bytes: u64, checkpoint: Option<Checkpoint>) -> Recovery {
         let rebuild = checkpoint.is_none();
         let mut state = Recovered::default();
         let from = checkpoint.as_ref().map_or(SegmentId(0), |c| c.segment);
@@ -56,8 +64,11 @@ impl Recovery {
         Recovery {
             cluster,
             from,
-            rebuild,
-            state,
+            fold: Fold {
+                state,
+                rebuild,
+                checkpoint_bytes,
+            },
             discard: Vec::new(),
         }
     }
@@ -77,15 +88,14 @@ impl Recovery {
         read: &mut Read<'_>,
         index: &mut dyn FnMut(Vec<IndexOp>),
     ) -> Result<(), Damage> {
-        let state = &mut self.state;
-        let rebuild = &mut self.rebuild;
+        let fold = &mut self.fold;
         let mut each = |header: &RecordHeader, offset: u64, body: Bytes| {
-            record(state, rebuild, header, offset, body, index)
+            fold.record(header, offset, body, index)
         };
         match scan(self.cluster, id, last, read, &mut each)? {
             Tail::Nothing => self.discard.push(id),
             Tail::Open(offset, crc) if last => {
-                self.state.end = End {
+                self.fold.state.end = End {
                     segment: id,
                     offset,
                     len,
@@ -102,7 +112,7 @@ impl Recovery {
                 });
             }
             Tail::Sealed(offset) => {
-                self.state.end = End {
+                self.fold.state.end = End {
                     crc: 0,
                     segment: id,
                     offset,
@@ -118,8 +128,8 @@ impl Recovery {
     pub fn finish(mut self) -> Recovered {
         // The number of a discarded segment is not used again.
         let discarded = self.discard.iter().max().copied().unwrap_or_default();
-        if discarded > self.state.end.segment {
-            self.state.end = End {
+        if discarded > self.fold.state.end.segment {
+            self.fold.state.end = End {
                 segment: discarded,
                 offset: 0,
                 len: 0,
@@ -127,8 +137,8 @@ impl Recovery {
                 sealed: true,
             };
         }
-        self.state.discard = self.discard;
-        self.state
+        self.fold.state.discard = self.discard;
+        self.fold.state
     }
 }
 
@@ -145,35 +155,62 @@ fn begin(state: &mut Recovered, checkpoint: Checkpoint) {
     };
 }
 
-fn record(
-    state: &mut Recovered,
-    rebuild: &mut bool,
-    header: &RecordHeader,
-    offset: u64,
-    body: Bytes,
-    index: &mut dyn FnMut(Vec<IndexOp>),
-) -> Result<(), String> {
-    match header.kind {
-        Kind::HardState => {
-            if (header.term.0, header.index.0) != (0, 0) && header.term.0 >= state.hard.term {
-                state.hard = HardState {
-                    term: header.term.0,
-                    vote: header.index.0,
-                };
+impl Fold {
+    fn record(
+        &mut self,
+        header: &RecordHeader,
+        offset: u64,
+        body: Bytes,
+        index: &mut dyn FnMut(Vec<IndexOp>),
+    ) -> Result<(), String> {
+        let state = &mut self.state;
+        match header.kind {
+            Kind::HardState => {
+                if (header.term.0, header.index.0) != (0, 0) && header.term.0 >= state.hard.term {
+                    state.hard = HardState {
+                        term: header.term.0,
+                        vote: header.index.0,
+                    };
+                }
             }
-        }
-        Kind::Checkpoint => {
-            let checkpoint = Checkpoint::decode(&body).ok_or("a checkpoint of a later kingbus")?;
-            if std::mem::take(rebuild) {
-                begin(state, checkpoint.clone());
-                index(vec![IndexOp::Checkpoint(Box::new(checkpoint))]);
+            Kind::Checkpoint => {
+                let checkpoint =
+                    Checkpoint::decode(&body).ok_or("a checkpoint of a later kingbus")?;
+                if std::mem::take(&mut self.rebuild) {
+                    begin(state, checkpoint.clone());
+                    index(vec![IndexOp::Checkpoint(Box::new(checkpoint))]);
+                }
             }
+            Kind::Entry => entry(state, header, offset, body)?,
+            Kind::Seal => {}
         }
-        Kind::Entry => entry(state, header, offset, body)?,
-        Kind::Seal => {}
+        self.apply(header.commit, index);
+        Ok(())
     }
-    apply(state, header.commit, index);
-    Ok(())
+
+    /// Applies what is committed, as far as it is there.
+    fn apply(&mut self, commit: Index, index: &mut dyn FnMut(Vec<IndexOp>)) {
+        let state = &mut self.state;
+        let last = Index(state.applied.index.0 + state.metas.len() as u64);
+        state.commit = state.commit.max(commit.min(last));
+        while state.applied.index < state.commit {
+            let mut meta = state
+                .metas
+                .pop_front()
+                .expect("commit is at most the last index");
+            let mut ops = state.applied.apply(&mut meta);
+            if state.applied.take_checkpoint_due(self.checkpoint_bytes) {
+                ops.push(IndexOp::Checkpoint(Box::new(Checkpoint {
+                    applied: state.applied.clone(),
+                    segment: meta.row.span.segment,
+                    offset: meta.row.span.offset,
+                    hard: (state.hard.term, state.hard.vote),
+                    terms: state.terms.clone(),
+                })));
+            }
+            index(ops);
+        }
+    }
 }
 
 fn entry(
@@ -224,27 +261,4 @@ fn entry(
     (entry.index, entry.term) = (header.index.0, header.term.0);
     state.metas.push_back(Meta::of(&entry, span)?);
     Ok(())
-}
-
-/// Applies what is committed, as far as it is there.
-fn apply(state: &mut Recovered, commit: Index, index: &mut dyn FnMut(Vec<IndexOp>)) {
-    let last = Index(state.applied.index.0 + state.metas.len() as u64);
-    state.commit = state.commit.max(commit.min(last));
-    while state.applied.index < state.commit {
-        let mut meta = state
-            .metas
-            .pop_front()
-            .expect("commit is at most the last index");
-        let mut ops = state.applied.apply(&mut meta);
-        if state.applied.take_checkpoint_due() {
-            ops.push(IndexOp::Checkpoint(Box::new(Checkpoint {
-                applied: state.applied.clone(),
-                segment: meta.row.span.segment,
-                offset: meta.row.span.offset,
-                hard: (state.hard.term, state.hard.vote),
-                terms: state.terms.clone(),
-            })));
-        }
-        index(ops);
-    }
 }

@@ -86,6 +86,8 @@ impl Node {
     fn status(&self) -> Status {
         let raft = &self.raft.raft;
         let role = match raft.state {
+            // It neither votes nor leads, whatever it was before.
+            _ if self.disk.damaged.is_some() => "damaged",
             raft::StateRole::Leader => "leader",
             raft::StateRole::Follower => "follower",
             raft::StateRole::Candidate | raft::StateRole::PreCandidate => "candidate",
@@ -93,7 +95,7 @@ impl Node {
         Status {
             node: self.config.id.0,
             role: role.to_owned(),
-            leader: (raft.leader_id != 0).then_some(raft.leader_id),
+            leader: Some(raft.leader_id).filter(|id| *id != 0 && self.disk.damaged.is_none()),
             term: raft.term,
             commit: raft.raft_log.committed,
             applied: self.applied.index.0,
@@ -120,9 +122,10 @@ impl Node {
     fn source_status(&self) -> SourceStatus {
         let catalog = &self.applied.catalog;
         let source = catalog.source.as_ref();
+        let leads = self.is_leader() && self.disk.damaged.is_none();
         let state = match (&self.ingest.state, source) {
             (_, None) => "none",
-            (_, Some(_)) if !self.is_leader() => "followed by the leader",
+            (_, Some(_)) if !leads => "followed by the leader",
             (State::None | State::Connecting | State::Agreeing { .. }, Some(_)) => "connecting",
             (State::Waiting(_), Some(_)) => "failed",
             (State::Streaming, Some(_)) => "streaming",
@@ -133,7 +136,7 @@ impl Node {
             port: source.map(|s| s.port),
             user: source.map(|s| s.user.clone()),
             version: catalog.identity.as_ref().map(|i| i.version.clone()),
-            error: self.ingest.error.clone().filter(|_| self.is_leader()),
+            error: self.ingest.error.clone().filter(|_| leads),
             semi_sync: self.ingest.semi_sync,
         }
     }

@@ -10,9 +10,6 @@ use crate::chunk::Part;
 use crate::gtid::{GtidSet, Uuid};
 use crate::types::{Epoch, Index};
 
-/// Bytes of log between two checkpoints of the index.
-pub const CHECKPOINT_BYTES: u64 = 16 << 20;
-
 /// State after entry `index`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Applied {
@@ -109,9 +106,9 @@ impl Applied {
         }
     }
 
-    /// Whether a checkpoint is due; the answer is yes once.
-    pub fn take_checkpoint_due(&mut self) -> bool {
-        let due = self.since_checkpoint >= CHECKPOINT_BYTES;
+    /// Whether a checkpoint is due, `bytes` after the last one; the answer is yes once.
+    pub fn take_checkpoint_due(&mut self, bytes: u64) -> bool {
+        let due = self.since_checkpoint >= bytes;
         if due {
             self.since_checkpoint = 0;
         }

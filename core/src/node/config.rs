@@ -18,7 +18,17 @@ pub struct Config {
     pub seed: u64,
     /// Length of a new segment file, in bytes.
     pub segment_bytes: u64,
+    /// Bytes of log between two checkpoints of the index.
+    pub checkpoint_bytes: u64,
+    /// Applied entries whose metas stay in memory, for followers and replicas that are nearly current.
+    pub recent_rows_max: usize,
 }
+
+/// Bytes of log between two checkpoints of the index, unless configured.
+pub const CHECKPOINT_BYTES_DEFAULT: u64 = 16 << 20;
+
+/// Applied entries whose metas stay in memory, unless configured.
+pub const RECENT_ROWS_MAX_DEFAULT: usize = 4096;
 
 /// Length of a segment file, unless configured.
 pub const SEGMENT_BYTES_DEFAULT: u64 = 256 << 20;

@@ -270,6 +270,9 @@ impl Cursor {
         if self.next > view.applied.visible() {
             return self.end_step(view, acts);
         }
+        if self.probe.is_some() {
+            return self.probe_step(view, acts);
+        }
         let Some(row) = self.row(self.next, view) else {
             return self.ask_rows(self.next, view, acts);
         };

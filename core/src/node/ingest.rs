@@ -139,7 +139,9 @@ impl Node {
 
     fn established(&mut self, facts: SourceFacts) {
         if let Err(text) = self.judge(&facts) {
-            return self.source_failed(text);
+            let source = self.applied.catalog.source.as_ref();
+            let place = source.map(|s| format!("{}:{}: ", s.host, s.port));
+            return self.source_failed(place.unwrap_or_default() + &text);
         }
         let identity = Identity {
             version: facts.version,

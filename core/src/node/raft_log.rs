@@ -12,9 +12,6 @@ use super::meta::Meta;
 use super::peer::set_entry_span;
 use crate::types::{Index, Term};
 
-/// Applied entries whose metas stay in memory, for followers and replicas that are nearly current.
-pub const RECENT_ROWS_MAX: usize = 4096;
-
 /// Entries fetched from the index at once.
 pub const FETCH_ROWS_MAX: usize = 256;
 
@@ -114,9 +111,9 @@ impl RaftLog {
         self.metas.get_mut(at as usize)
     }
 
-    /// Forgets the oldest applied metas beyond [`RECENT_ROWS_MAX`].
-    pub fn forget(&mut self, applied: Index) {
-        let first_kept = (applied.0 + 1).saturating_sub(RECENT_ROWS_MAX as u64);
+    /// Forgets all but the newest `keep` applied metas.
+    pub fn forget(&mut self, applied: Index, keep: usize) {
+        let first_kept = (applied.0 + 1).saturating_sub(keep as u64);
         while self.first.0 < first_kept {
             self.metas.pop_front();
             self.first = self.first.next();

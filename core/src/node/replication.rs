@@ -252,7 +252,10 @@ impl Node {
                 .expect("not yet applied: in memory");
             let mut ops = self.applied.apply(meta);
             let meta = meta.clone();
-            if self.applied.take_checkpoint_due() {
+            if self
+                .applied
+                .take_checkpoint_due(self.config.checkpoint_bytes)
+            {
                 let place = (meta.row.span.segment.0, meta.row.span.offset);
                 ops.push(IndexOp::Checkpoint(Box::new(self.checkpoint(place))));
             }
@@ -260,7 +263,8 @@ impl Node {
             self.entry_applied(&meta);
         }
         let applied = self.applied.index;
-        self.raft.mut_store().forget(applied);
+        let keep = self.config.recent_rows_max;
+        self.raft.mut_store().forget(applied, keep);
         self.caught_up_to(applied);
     }
 

@@ -10,7 +10,7 @@ use crate::types::Coordinate;
 pub struct Status {
     /// This node.
     pub node: u64,
-    /// `leader`, `follower` or `candidate`.
+    /// `leader`, `follower`, `candidate`, or `damaged`: out of the cluster until its disk is mended.
     pub role: String,
     /// The leader, as far as this node knows one.
     pub leader: Option<u64>,

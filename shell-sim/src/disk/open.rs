@@ -19,8 +19,8 @@ pub struct Opened {
 
 impl Disk {
     /// Recovers. An error where nothing but unsynced writes was lost is a defect.
-    pub fn open(&mut self, cluster: Uuid) -> Result<Opened, Damage> {
-        let mut recovery = Recovery::new(cluster, self.index.last_checkpoint());
+    pub fn open(&mut self, cluster: Uuid, checkpoint_bytes: u64) -> Result<Opened, Damage> {
+        let mut recovery = Recovery::new(cluster, checkpoint_bytes, self.index.last_checkpoint());
         let list = self.segments.list();
         let last = list.last().map(|(id, _)| *id);
         let mut ops = Vec::new();

@@ -104,10 +104,10 @@ impl OneHistory {
             None => {}
         }
         self.entries.push(entry);
-        if let Some(Command::Begin { purged }) = Command::decode(body) {
-            if let Err(text) = self.begin(purged, source) {
-                return wrong(text);
-            }
+        if let Some(Command::Begin { purged }) = Command::decode(body)
+            && let Err(text) = self.begin(purged, source)
+        {
+            return wrong(text);
         }
         if let (Content::Chunk(chunk), false) = (&row.content, void) {
             let chunk_is = Chunk::parse(body).map_err(|error| error.to_string());

@@ -38,6 +38,8 @@ fn settings(rng: &mut Rng) -> Settings {
     Settings {
         faults_ms: rng.range(4_000, 14_000),
         segment_bytes: *rng.pick(&[16 << 10, 64 << 10, 256 << 10, 1 << 20]),
+        checkpoint_bytes: *rng.pick(&[2 << 10, 16 << 10, 256 << 10, 16 << 20]),
+        recent_rows_max: *rng.pick(&[1, 16, 256, 4096]),
         delay_us_min: rng.range(20, 500),
         delay_us_max: *rng.pick(&[500, 2_000, 10_000, 40_000]),
         slow_ppm: rate(rng, 20_000),

@@ -42,6 +42,10 @@ settings! {
     heal_ms_max = 60_000,
     /// Length of a segment file.
     segment_bytes = 256 << 10,
+    /// Bytes of log between two checkpoints of the index.
+    checkpoint_bytes = 64 << 10,
+    /// Applied entries that a node keeps in memory.
+    recent_rows_max = 64,
 
     /// Shortest time of a message between nodes, in microseconds.
     delay_us_min = 100,

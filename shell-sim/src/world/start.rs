@@ -23,7 +23,10 @@ impl World {
             host.disk = Disk::new(self.schedule.seed, number);
         }
         host.disk.lies = self.plant == Some(Plant::WrittenBeforeDurable);
-        let opened = match host.disk.open(CLUSTER) {
+        let opened = match host
+            .disk
+            .open(CLUSTER, self.schedule.settings.checkpoint_bytes)
+        {
             Ok(opened) => opened,
             Err(damage) => {
                 let text = format!("node {number} refuses its disk after a crash: {damage}");
@@ -72,6 +75,8 @@ impl World {
             server_id: 33_070,
             seed: self.schedule.seed,
             segment_bytes: self.schedule.settings.segment_bytes,
+            checkpoint_bytes: self.schedule.settings.checkpoint_bytes,
+            recent_rows_max: self.schedule.settings.recent_rows_max as usize,
         }
     }
 
