@@ -170,6 +170,9 @@ impl Segments {
         self.answered = 0;
         for segment in written {
             if let Some(file) = self.files.get_mut(&segment) {
+                if file.len > 0 {
+                    reach(&mut file.durable, file.cache.len());
+                }
                 file.cache.clone_from(&file.durable);
             }
         }

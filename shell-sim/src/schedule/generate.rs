@@ -50,6 +50,7 @@ fn settings(rng: &mut Rng) -> Settings {
         sync_us_min: rng.range(50, 500),
         sync_us_max: *rng.pick(&[500, 3_000, 20_000, 60_000]),
         read_us_max: *rng.pick(&[50, 1_000, 1_000, 20_000, 20_000, 600_000]),
+        read_rows_max: *rng.pick(&[1, 3, 20, 256]),
         drift_ppm: *rng.pick(&[0, 1_000, 100_000]),
         survive_ppm: *rng.pick(&[0, 200_000, 500_000, 800_000, 1_000_000]),
         index_flush_ppm: *rng.pick(&[2_000, 50_000, 500_000]),

@@ -71,6 +71,8 @@ settings! {
     sync_us_max = 3_000,
     /// Longest read of index or log, in microseconds.
     read_us_max = 1_000,
+    /// Rows of the index that one read gives at most.
+    read_rows_max = 256,
     /// At a crash: unsynced writes that survive.
     survive_ppm = 500_000,
     /// Index writes after which everything before has reached the disk.

@@ -128,6 +128,8 @@ impl World {
                 rows_max,
             } => {
                 self.probes.hit("rows_read");
+                let fit = self.schedule.settings.read_rows_max.max(1) as usize;
+                let rows_max = rows_max.min(fit);
                 DiskInput::Rows {
                     token,
                     rows: disk.index.rows(from, to, rows_max),
