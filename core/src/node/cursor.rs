@@ -273,6 +273,10 @@ impl Cursor {
         if self.probe.is_some() {
             return self.probe_step(view, acts);
         }
+        if self.probe.is_some() {
+            // The rows at hand are those ahead, not the one at `next`.
+            return self.probe_step(view, acts);
+        }
         let Some(row) = self.row(self.next, view) else {
             return self.ask_rows(self.next, view, acts);
         };

@@ -92,7 +92,7 @@ fn settings(rng: &mut Rng) -> Settings {
 /// How likely each kind of fault is in this schedule.
 struct Weights(Vec<u64>);
 
-const KINDS: usize = 16;
+const KINDS: usize = 17;
 
 impl Weights {
     fn draw(rng: &mut Rng) -> Weights {
@@ -210,6 +210,7 @@ fn fault(
         ),
         13 => (0, What::ReplicaFresh { replica }),
         14 => return inside_huge(rng, at_ms, lasts, target, index),
+        15 => return again_and_again(rng, at_ms, nodes, index),
         _ => (
             lasts,
             What::ReplicaSlow {
@@ -223,6 +224,36 @@ fn fault(
         for_ms,
         what,
     }]
+}
+
+/// A node with a slow disk dies while it writes, and again soon after each start: what one crash
+/// left behind a torn tail meets what was written since.
+fn again_and_again(rng: &mut Rng, at_ms: u64, nodes: u64, index: IndexLoss) -> Vec<Fault> {
+    let target = Target::Node(rng.range(1, nodes));
+    let moment = Moment::Syncing;
+    let mut faults = vec![Fault {
+        at_ms,
+        for_ms: 4_000,
+        what: What::SlowDisk {
+            target,
+            by_ms: rng.range(1, 80),
+        },
+    }];
+    let mut at_ms = at_ms + rng.range(0, 200);
+    for _ in 0..rng.range(2, 6) {
+        let for_ms = rng.range(1, 100);
+        faults.push(Fault {
+            at_ms,
+            for_ms,
+            what: What::Crash {
+                target,
+                moment,
+                index,
+            },
+        });
+        at_ms += for_ms + rng.range(1, 300);
+    }
+    faults
 }
 
 /// A transaction in parts, and something that happens when only some of them are there.

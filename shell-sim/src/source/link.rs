@@ -51,16 +51,16 @@ impl Link {
         }
     }
 
-    /// Begins the dump; the first transaction of it.
+    /// Begins the dump: the first transaction of it, and how many the source takes for acknowledged.
     pub fn dump(
         &mut self,
         source: &Source,
         executed: GtidSet,
         file: Option<String>,
         ordinal: u64,
-    ) -> usize {
+    ) -> (usize, usize) {
         let stream = Stream::new(source, executed);
-        let first = stream.next_transaction(source);
+        let first = (stream.next_transaction(source), stream.files_before(source));
         let assembler = Assembler::new(self.epoch, file, ordinal);
         self.dump = Some(Dump {
             stream,

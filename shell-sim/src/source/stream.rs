@@ -54,6 +54,16 @@ impl Stream {
         stream
     }
 
+    /// Transactions in the files before the one it begins with. The source takes it that the client
+    /// has them, and acknowledges them.
+    pub fn files_before(&self, source: &Source) -> usize {
+        let before = source
+            .transactions
+            .iter()
+            .take_while(|t| t.file < self.file);
+        before.count()
+    }
+
     /// The next transaction that will be sent, or looked at.
     pub fn next_transaction(&self, source: &Source) -> usize {
         let files = source.files[self.file..].iter().enumerate();

@@ -173,7 +173,7 @@ impl World {
         if let Some(fault) = self.take_armed(node, Moment::Syncing) {
             self.probes.hit("crash_while_syncing");
             let host = &mut self.hosts[node];
-            let (life, us) = (host.life, host.rng.range(0, 2_000));
+            let (life, us) = (host.life, host.rng.range(0, 2_000 + host.disk.slow_us));
             self.after(us, Event::Crash { node, life, fault });
         }
     }

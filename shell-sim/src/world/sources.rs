@@ -38,12 +38,13 @@ impl World {
                 file_ordinal,
             } => {
                 if let Some(link) = current(&mut self.hosts[node].link, epoch) {
-                    let from = link.dump(&self.source, executed, file, file_ordinal) as u64;
+                    let (from, known) = link.dump(&self.source, executed, file, file_ordinal);
                     self.note(Note::Dump {
                         node: node as u64 + 1,
                         epoch: epoch.0,
-                        from,
+                        from: from as u64,
                     });
+                    self.acknowledge_soon(node, Some(known));
                     self.read_soon(node);
                 }
             }
