@@ -28,7 +28,7 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 const TICK: Duration = Duration::from_millis(200);
 
 /// The source sends a heartbeat after so long.
-const HEARTBEAT_MS: u64 = 1_000;
+const HEARTBEAT_MS: u64 = 250;
 
 /// Silence after which the connection counts as lost.
 const TIMEOUT_MS: u64 = 5_000;

@@ -95,6 +95,11 @@ impl Assembler {
         self.chunks.last_seq()
     }
 
+    /// Whether every event so far is in a committed chunk.
+    pub fn settled(&self) -> bool {
+        self.chunks.settled()
+    }
+
     /// The next chunk, with its number. To be asked until None after events and after `committed`.
     pub fn poll(&mut self) -> Option<(u64, Bytes)> {
         self.chunks.poll(self.header == FileHeader::Begun)

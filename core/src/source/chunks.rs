@@ -182,6 +182,11 @@ impl Chunks {
         }
     }
 
+    /// Whether every event so far is in a committed chunk.
+    pub(super) fn settled(&self) -> bool {
+        self.filling.is_none() && self.ready.is_empty() && self.in_flight.is_empty()
+    }
+
     /// The next chunk; one that is not full only when none is under way, and not when it is to be
     /// held back.
     pub(super) fn poll(&mut self, hold_back: bool) -> Option<(u64, Bytes)> {

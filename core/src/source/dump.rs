@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use super::assembler::{Assembler, PREFIX_BYTES, WHOLE_EVENT_BYTES_MAX};
 use super::reply::{ServerError, is_eof};
-use crate::event::{HEADER_LEN as EVENT_HEADER_LEN, Header};
+use crate::event::{HEADER_LEN as EVENT_HEADER_LEN, Header, kind};
 use crate::gtid::GtidSet;
 use crate::packet::{HEADER_LEN, PACKET_BYTES_MAX, parse_header};
 
@@ -44,7 +44,7 @@ pub(super) fn command(server_id: u32, executed: &GtidSet) -> Vec<u8> {
 pub(super) struct Dump {
     semi_sync: bool,
     long: Option<Long>,
-    /// The source waits for the acknowledgement of the event that is being read.
+    /// The event that is being read is to be acknowledged.
     ack_wanted: bool,
     /// Acknowledgements to be sent, with the chunk that must be committed before; the last of each
     /// chunk stands for all.
@@ -128,7 +128,7 @@ impl Dump {
         let Some(event) = payload.get(before..before + needed) else {
             return Ok(0);
         };
-        self.ack_wanted = self.semi_sync && payload[2] != 0;
+        self.ack_wanted = self.semi_sync && (payload[2] != 0 || is_heartbeat(&head));
         if needed == event_len {
             to.event(event)?;
             self.behind_event(to);
@@ -195,6 +195,13 @@ impl Dump {
         self.acks.pop_back_if(|(last, _)| *last == seq);
         self.acks.push_back((seq, ack));
     }
+}
+
+/// A heartbeat says that everything before its place was sent, or left out because we have it. It is
+/// acknowledged too: the acknowledgement of a transaction may have been lost with a connection, and the
+/// source does not send that transaction again.
+fn is_heartbeat(head: &Header) -> bool {
+    matches!(head.kind, kind::HEARTBEAT | kind::HEARTBEAT_V2)
 }
 
 /// The packet that ends the stream, at the front of `payload`.

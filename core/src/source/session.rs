@@ -208,6 +208,11 @@ impl Session {
         if wants > self.input.capacity() {
             self.input.reserve(wants - self.input.len());
         }
+        if self.assembler.settled()
+            && let Some(ack) = dump.committed(u64::MAX)
+        {
+            self.send(0, &ack);
+        }
         Ok(())
     }
 

@@ -161,6 +161,26 @@ fn a_transaction_in_parts_is_acknowledged_with_its_last() {
     assert_eq!(wire.next().1[1..9], binlog.position.to_le_bytes());
 }
 
+/// The acknowledgement of a transaction may be lost with a connection. The next one leaves it out, and
+/// the commit that waits for it would wait for ever.
+#[test]
+fn a_heartbeat_is_acknowledged_once_all_before_it_is_committed() {
+    let mut binlog = Binlog::new(true);
+    binlog.transaction(&[50]);
+    let mut wire = Wire::dumping(settings());
+    wire.receives(&stream(&binlog.stream[..3], true));
+    let left_out = binlog.position;
+    let beat = make_heartbeat_v2(SERVER_ID, &binlog.file, left_out, true);
+    wire.receives(&stream(std::slice::from_ref(&beat), true));
+    let ack = |position: u64| position.to_le_bytes();
+    assert!(wire.silent(), "not before the file's header is committed");
+    wire.step(Input::Committed { seq: 0 });
+    assert_eq!(wire.next().1[1..9], ack(left_out));
+    wire.receives(&stream(&[beat], true));
+    assert_eq!(wire.next().1[1..9], ack(left_out));
+    assert!(wire.silent());
+}
+
 #[test]
 fn heartbeats_keep_the_connection_and_are_not_stored() {
     let mut binlog = Binlog::new(true);
