@@ -120,6 +120,11 @@ impl Server {
         self.process.take().expect("running").kill();
     }
 
+    /// Its process.
+    pub fn process(&self) -> &Process {
+        self.process.as_ref().expect("running")
+    }
+
     /// Its TCP port on 127.0.0.1, which is its server id too.
     pub fn port(&self) -> u16 {
         self.port

@@ -1,5 +1,6 @@
 //! Nodes are killed while the source is written to: nothing that a client saw committed is lost.
 
+use std::thread;
 use std::time::Duration;
 
 use kingbus_tests::check::{assert_same_data, assert_same_events, follow, wait_same_executed};
@@ -8,6 +9,7 @@ use kingbus_tests::load::{self, Load};
 use kingbus_tests::mysqld::{SEMI_SYNC, Server};
 use kingbus_tests::stage::Stage;
 use kingbus_tests::wait::{self, seconds};
+use mysql::prelude::Queryable;
 
 /// Rounds of kills.
 const ROUNDS: u64 = 10;
@@ -105,7 +107,7 @@ fn a_commit_waits_while_two_of_three_nodes_are_stopped() {
 
     stage.cluster.nodes[two].kill();
     // What was committed on two nodes at that moment may still be answered.
-    std::thread::sleep(Duration::from_millis(500));
+    thread::sleep(Duration::from_millis(500));
     let stuck = load.committed();
     wait::throughout("no commit is answered", seconds(5), || {
         load.committed() == stuck
@@ -119,4 +121,62 @@ fn a_commit_waits_while_two_of_three_nodes_are_stopped() {
     wait_same_executed(&stage.source, &stage.replica, seconds(60));
     assert!(load::rows(&stage.replica).is_superset(&committed));
     assert_same_data(&stage.source, &stage.replica);
+}
+
+#[test]
+fn a_leader_killed_inside_a_large_transaction_leaves_no_trace_of_its_part() {
+    let mut stage = Stage::new("inside", 3, &[SEMI_SYNC]);
+    stage.source.semi_sync_on();
+    stage.source.run(&[
+        "CREATE DATABASE large",
+        "CREATE TABLE large.l (id INT PRIMARY KEY, v LONGBLOB)",
+    ]);
+    wait_same_executed(&stage.source, &stage.replica, seconds(30));
+    // A replica that does not read meanwhile must not cost the nodes memory either.
+    stage.replica.process().freeze();
+    let leader = stage.cluster.leader();
+    let last = |stage: &Stage| stage.cluster.nodes[leader].status()?["last"].as_u64();
+    let before = last(&stage).expect("a status");
+    let mut writer = stage.source.connect();
+    let writes = thread::spawn(move || {
+        writer.query_drop(
+            "INSERT INTO large.l WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n \
+             WHERE i < 99) SELECT i, REPEAT(SHA2(i, 256), 1048576 / 64) FROM n",
+        )
+    });
+    wait::until(
+        "a part of the transaction is in the log",
+        seconds(60),
+        || (last(&stage)? > before + 20).then_some(()),
+    );
+    stage.cluster.nodes[leader].kill();
+    stage.cluster.leader_other_than(leader);
+    stage.cluster.nodes[leader].start();
+    writes
+        .join()
+        .expect("a thread that did not fail")
+        .expect("the source takes the rows");
+    stage
+        .source
+        .run(&["INSERT INTO large.l VALUES (-1, 'after')"]);
+    stage.replica.process().thaw();
+
+    wait_same_executed(&stage.source, &stage.replica, seconds(60));
+    stage.cluster.wait_serving();
+    stage
+        .cluster
+        .wait_executed(&stage.source.executed(), seconds(30));
+    assert_same_data(&stage.source, &stage.replica);
+    assert_eq!(
+        assert_same_events(&stage.scratch, &stage.source, &stage.cluster),
+        4
+    );
+    for node in &mut stage.cluster.nodes {
+        let peak = node.process().resident_bytes_peak();
+        assert!(
+            peak < 256 << 20,
+            "node {} had {peak} bytes in memory",
+            node.id
+        );
+    }
 }
