@@ -1,8 +1,9 @@
 //! The disk of a node: segment files written by one thread, the index (RocksDB) kept by another, and
 //! a reader for everybody who needs stored bytes.
 //!
-//! Payload is written once, to the segments. A write is readable by its [`Span`](kingbus_core::types::Span) from the moment it is
-//! given to [`Disk::carry_out`]: until it is in the file it is in the hot cache.
+//! Payload is written once, to the segments. A write is readable by its
+//! [`Span`](kingbus_core::types::Span) from the moment it is given to [`Disk::carry_out`]: until it is in
+//! the file it is in the hot cache.
 
 mod cache;
 pub(crate) mod files;
