@@ -29,6 +29,7 @@ impl World {
             MessageType::MsgRequestVoteResponse if !message.reject => {
                 self.oracles.elections.votes(node, term, message.to)?;
             }
+            MessageType::MsgTimeoutNow => self.probes.hit("leader_handed_over"),
             _ => {}
         }
         let mut note = Note::Sent {
