@@ -273,9 +273,6 @@ impl Cursor {
             return self.end_step(view, acts);
         }
         if self.probe.is_some() {
-            return self.probe_step(view, acts);
-        }
-        if self.probe.is_some() {
             // The rows at hand are those ahead, not the one at `next`.
             return self.probe_step(view, acts);
         }
