@@ -194,7 +194,9 @@ impl Cursor {
     pub(super) fn tick(&mut self, view: &View<'_>, acts: &mut Vec<Act>) {
         let period = self.request.heartbeat_ms;
         let due = period > 0 && self.last_sent.after_ms(period) <= view.now;
-        if due && self.announced.is_some() && !self.ended && self.credit > 0 {
+        // Parts of a transaction are cut inside of events: nothing may come between them.
+        let inside = self.next <= self.complete_until;
+        if due && !inside && self.announced.is_some() && !self.ended && self.credit > 0 {
             let head = self.heartbeat(self.position, view);
             self.send(head, None, view, acts);
         }
@@ -269,9 +271,6 @@ impl Cursor {
         }
         if self.next > view.applied.visible() {
             return self.end_step(view, acts);
-        }
-        if self.probe.is_some() {
-            return self.probe_step(view, acts);
         }
         if self.probe.is_some() {
             // The rows at hand are those ahead, not the one at `next`.

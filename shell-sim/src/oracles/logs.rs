@@ -45,6 +45,9 @@ struct Log {
     durable: View,
     /// Writes that are not durable.
     pending: VecDeque<(u64, Vec<Record>)>,
+    /// Records that were lost in crashes, as far as it is known. They may still lie behind the end, and
+    /// count again when exactly what was before them is written anew.
+    ghosts: Vec<Record>,
 }
 
 /// A log at one time: the terms of entries 1.., and the hard state.
@@ -148,7 +151,8 @@ impl Logs {
                 Record::Entry { index, .. } => *index as usize <= at + 1,
                 Record::HardState { .. } => false,
             };
-            let mut pending = log.pending.iter().flat_map(|(_, records)| records);
+            let pending = log.pending.iter().flat_map(|(_, records)| records);
+            let mut pending = pending.chain(&log.ghosts);
             if was.is_some() && !pending.any(replaces) {
                 return wrong(format!("entry {} was of term {was:?}, now {is:?}", at + 1));
             }
@@ -160,11 +164,30 @@ impl Logs {
                 old.term, old.vote, found.term, found.vote
             ));
         }
-        *log = Log {
-            written: found.clone(),
-            durable: found,
-            pending: VecDeque::new(),
-        };
+        log.ghosts
+            .extend(log.pending.drain(..).flat_map(|(_, records)| records));
+        (log.written, log.durable) = (found.clone(), found);
+        self.matches(node)
+    }
+
+    /// A recovered log is one that Raft can have made: log matching, and no term after its own.
+    fn matches(&self, node: usize) -> Result<(), Violation> {
+        let View { terms, term, .. } = &self.nodes[node].durable;
+        let mut before = 0;
+        for (number, entry_term) in terms.iter().enumerate() {
+            let index = number as u64 + 1;
+            let known = self.entries.get(&(index, *entry_term));
+            let matches = known.is_some_and(|(_, known_before)| *known_before == before);
+            if !matches || entry_term > term {
+                let text = format!(
+                    "node {} recovers entry {index} of term {entry_term} after one of term {before}, \
+                     in term {term}",
+                    node + 1
+                );
+                return Err(Violation::new("log_matching", text));
+            }
+            before = *entry_term;
+        }
         Ok(())
     }
 
