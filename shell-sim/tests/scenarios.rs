@@ -5,6 +5,7 @@ use std::path::Path;
 
 use kingbus_sim::run::run;
 use kingbus_sim::schedule::Schedule;
+use kingbus_sim::trace::Print;
 
 #[test]
 fn every_scenario_holds() {
@@ -25,7 +26,7 @@ fn every_scenario_holds() {
             "{} has no title",
             file.display()
         );
-        if let Some(failure) = run(&schedule, None, None).failure {
+        if let Some(failure) = run(&schedule, None, Print::Nothing).failure {
             failed.push(format!(
                 "{}: {:?}: {}",
                 file.display(),

@@ -11,7 +11,7 @@ fn five_hundred_seeds_hold() {
         let text = format!("seed {seed}: {:?}: {}", failure.kind, failure.text);
         failures.lock().expect("no thread panics").push(text);
     };
-    let summary = soak(0, 500, 3, 2, &told);
+    let summary = soak(0, 500, 3, 2, None, &told);
     let failures = failures.into_inner().expect("no thread panics");
     assert!(failures.is_empty(), "{}", failures.join("\n"));
     for probe in [

@@ -24,7 +24,13 @@ impl World {
         match kind {
             MessageType::MsgAppend | MessageType::MsgHeartbeat => {
                 let first = self.oracles.leads(node, term)?;
-                self.probes.hit_if(first, "leader_elected");
+                if first {
+                    self.probes.hit("leader_elected");
+                    self.note(Note::Leads {
+                        node: node as u64 + 1,
+                        term,
+                    });
+                }
             }
             MessageType::MsgRequestVoteResponse if !message.reject => {
                 self.oracles.elections.votes(node, term, message.to)?;
