@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use kingbus_sim::plant::Plant;
-use kingbus_sim::run::{Failure, Outcome, run};
+use kingbus_sim::run::{Failure, FailureKind, Outcome, run};
 use kingbus_sim::schedule::Schedule;
 use kingbus_sim::shrink::shrink;
 use kingbus_sim::soak::{Summary, soak};
@@ -83,6 +83,9 @@ enum Command {
         /// A defect planted into the models.
         #[arg(long)]
         plant: Option<Plant>,
+        /// Fails if a probe that is expected of the seeds of `ci/test` was never hit.
+        #[arg(long)]
+        all_probes: bool,
         /// Writes the summary to this file too.
         #[arg(long)]
         json: Option<PathBuf>,
@@ -171,13 +174,14 @@ fn main() -> ExitCode {
             nodes,
             jobs,
             plant,
+            all_probes,
             json,
         } => {
             let told = |seed: u64, failure: &Failure| {
                 failed(seed, failure, &seed_again(seed, nodes, plant));
             };
             let summary = soak(seeds.start, seeds.end, nodes, jobs, plant, &told);
-            summarise(&summary, json)
+            summarise(&summary, all_probes, json)
         }
     };
     done.map_or_else(
@@ -255,7 +259,7 @@ fn make_small(which: &Which, out: Option<PathBuf>) -> Result<u8, String> {
     Ok(failure.kind.exit_code())
 }
 
-fn summarise(summary: &Summary, json: Option<PathBuf>) -> Result<u8, String> {
+fn summarise(summary: &Summary, all_probes: bool, json: Option<PathBuf>) -> Result<u8, String> {
     for (name, count) in summary.probes.list() {
         println!("{count:>12}  {name}");
     }
@@ -275,6 +279,11 @@ fn summarise(summary: &Summary, json: Option<PathBuf>) -> Result<u8, String> {
     if let Some(file) = json {
         let text = serde_json::to_string(&summary.report()).expect("a summary is always encodable");
         fs::write(&file, text + "\n").map_err(|e| format!("{}: {e}", file.display()))?;
+    }
+    let missed = summary.probes.missed();
+    if all_probes && summary.failed == 0 && !missed.is_empty() {
+        println!("never happened: {}", missed.join(", "));
+        return Ok(FailureKind::Expectation.exit_code());
     }
     Ok(summary.exit_code())
 }
