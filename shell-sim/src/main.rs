@@ -9,6 +9,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+#[cfg(feature = "planted")]
+use kingbus_core::planted::{Bug, plant};
+#[cfg(feature = "planted")]
+use kingbus_sim::planted::{Finding, search};
 use kingbus_sim::run::{Failure, Outcome, run};
 use kingbus_sim::schedule::Schedule;
 use kingbus_sim::soak::{Summary, soak};
@@ -34,6 +38,10 @@ enum Command {
         /// Only the hash.
         #[arg(long)]
         quiet: bool,
+        /// With this defect in the core.
+        #[cfg(feature = "planted")]
+        #[arg(long, value_parser = bug)]
+        planted: Option<Bug>,
     },
     /// Plays a schedule that is written in a file.
     Replay {
@@ -68,6 +76,32 @@ enum Command {
         #[arg(long)]
         json: Option<PathBuf>,
     },
+    /// Plays seeds with each of the core's planted defects until it is caught. Exit code: 1 one is
+    /// not.
+    #[cfg(feature = "planted")]
+    Planted {
+        /// Only these defects.
+        #[arg(value_parser = bug)]
+        bugs: Vec<Bug>,
+        /// Seeds of one range at most.
+        #[arg(long, default_value_t = 2_000)]
+        seeds_max: u64,
+        /// Threads.
+        #[arg(long, default_value_t = 1)]
+        jobs: u64,
+        /// Writes a line of JSON a defect to this file too.
+        #[arg(long)]
+        json: Option<PathBuf>,
+    },
+}
+
+#[cfg(feature = "planted")]
+fn bug(name: &str) -> Result<Bug, String> {
+    let found = Bug::ALL.iter().find(|bug| bug.name() == name);
+    found.copied().ok_or_else(|| {
+        let names: Vec<_> = Bug::ALL.iter().map(|bug| bug.name()).collect();
+        format!("expected one of {}", names.join(", "))
+    })
 }
 
 fn seeds(text: &str) -> Result<Range<u64>, String> {
@@ -83,7 +117,15 @@ fn seeds(text: &str) -> Result<Range<u64>, String> {
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
-        Command::Run { seed, nodes, quiet } => {
+        Command::Run {
+            seed,
+            nodes,
+            quiet,
+            #[cfg(feature = "planted")]
+            planted,
+        } => {
+            #[cfg(feature = "planted")]
+            plant(planted);
             let again = format!("kingbus-sim run --seed {seed} --nodes {nodes}");
             played(&Schedule::generate(seed, nodes), quiet, &again)
         }
@@ -115,7 +157,47 @@ fn main() -> ExitCode {
             let summary = soak(seeds.start, seeds.end, nodes, jobs, &told);
             summarise(&summary, json)
         }
+        #[cfg(feature = "planted")]
+        Command::Planted {
+            bugs,
+            seeds_max,
+            jobs,
+            json,
+        } => {
+            let bugs = if bugs.is_empty() { Bug::ALL } else { &bugs };
+            let findings = search(bugs, seeds_max, jobs, &tell);
+            caught(&findings, json)
+        }
     }
+}
+
+#[cfg(feature = "planted")]
+fn tell(finding: &Finding) {
+    match (&finding.oracle, finding.seeds) {
+        (Some(oracle), Some(seeds)) => println!("{:<32} {seeds:>5}  {oracle}", finding.name),
+        (Some(_), None) | (None, _) => println!("{:<32}     -  not caught", finding.name),
+    }
+}
+
+#[cfg(feature = "planted")]
+fn caught(findings: &[Finding], json: Option<PathBuf>) -> ExitCode {
+    if let Some(file) = json {
+        let lines = findings.iter().map(serde_json::to_string);
+        let lines: Result<Vec<_>, _> = lines.collect();
+        let text = lines.expect("a finding is always encodable").join("\n");
+        if let Err(error) = fs::write(&file, text + "\n") {
+            eprintln!("kingbus-sim: {}: {error}", file.display());
+            return ExitCode::from(2);
+        }
+    }
+    let missed = findings.iter().filter(|finding| finding.seeds.is_none());
+    let missed = missed.count();
+    println!(
+        "{} of {} defects caught",
+        findings.len() - missed,
+        findings.len()
+    );
+    ExitCode::from(u8::from(missed > 0))
 }
 
 fn read(file: &PathBuf) -> Result<Schedule, String> {

@@ -245,6 +245,7 @@ impl World {
         let host = &mut self.hosts[node];
         host.paused = host.paused.saturating_sub(1);
         if host.paused == 0 {
+            host.heard_us = self.now_us;
             for event in std::mem::take(&mut host.parked) {
                 self.after(0, event);
             }

@@ -126,6 +126,7 @@ impl World {
         if self.hosts[to].node.is_none() || !self.network.passes((from, to)) {
             return Ok(());
         }
+        self.hosts[to].heard_us = self.now_us;
         let crc = crate::trace::mark(&frame);
         let (from, life) = (from as u64 + 1, self.hosts[to].life);
         self.note(Note::Arrived {

@@ -22,7 +22,10 @@ impl World {
         if begun_before && self.plant == Some(Plant::ForgottenDisk) {
             host.disk = Disk::new(self.schedule.seed, number);
         }
+        host.heard_us = self.now_us;
         host.disk.lies = self.plant == Some(Plant::WrittenBeforeDurable);
+        self.notices_rot(node)?;
+        let host = &mut self.hosts[node];
         let opened = match host
             .disk
             .open(CLUSTER, self.schedule.settings.checkpoint_bytes)
