@@ -1,5 +1,5 @@
-//! Deliberate defects, to show that the simulator would find real ones. Each is one `if` at the place
-//! it spoils, and all of them are constant `false` unless the feature `planted` is on.
+//! Deliberate defects, to show that the simulator would find real ones. Each is an `if` at the place it
+//! spoils, a constant `false` unless the feature `planted` is on.
 
 macro_rules! bugs {
     ($($bug:ident = $name:literal: $doc:literal,)*) => {
@@ -39,7 +39,8 @@ bugs! {
     ReplacedEntriesKept = "replaced-entries-kept": "A later record replaces nothing.",
     UncommittedAppliedAtStart = "uncommitted-applied-at-start": "All that was written is applied.",
     CheckpointOfNextSegment = "checkpoint-of-next-segment": "A checkpoint names the segment after.",
-    CheckpointForgetsOpen = "checkpoint-forgets-open": "A checkpoint leaves out the open transaction.",
+    CheckpointForgetsOpen = "checkpoint-forgets-open":
+        "A checkpoint leaves out the open transaction.",
     IndexNotRefilled = "index-not-refilled": "What the index lost is not put into it again.",
     WrittenBehindSeal = "written-behind-seal": "A node that starts goes on behind a seal.",
 
@@ -50,7 +51,8 @@ bugs! {
     RaftEntriesKept = "raft-entries-kept": "Raft sees entries behind one that was replaced.",
 
     // Ingest.
-    AcknowledgedWhenProposed = "acknowledged-when-proposed": "The source is told before the commit.",
+    AcknowledgedWhenProposed = "acknowledged-when-proposed":
+        "The source is told before the commit.",
     AcknowledgedWithChunkBefore = "acknowledged-with-chunk-before":
         "A transaction is taken to be in the chunk before its own.",
     GtidCountedAtFirstPart = "gtid-counted-at-first-part": "A GTID counts with its first part.",
@@ -58,8 +60,10 @@ bugs! {
         "The source is asked too early, and what it sends again counts twice.",
     RefusedEpochForgotten = "refused-epoch-forgotten":
         "The source is asked too early, and a chunk counts that follows one which did not.",
-    OpenCountedInDump = "open-counted-in-dump": "The source is not asked for the rest of a transaction.",
-    DumpWithoutPurged = "dump-without-purged": "The source is asked for what the store will never have.",
+    OpenCountedInDump = "open-counted-in-dump":
+        "The source is not asked for the rest of a transaction.",
+    DumpWithoutPurged = "dump-without-purged":
+        "The source is asked for what the store will never have.",
     FileHeaderAlone = "file-header-alone": "A file's format description is given out alone.",
 
     // Cursors.
@@ -70,7 +74,8 @@ bugs! {
     KnownDroppedAtFirstPart = "known-dropped-at-first-part":
         "A transaction that the replica has is passed over with its first part only.",
     KnownSentInChunk = "known-sent-in-chunk": "A chunk is sent as a whole or not at all.",
-    HeaderOfOtherFile = "header-of-other-file": "A dump may begin with the header of a file before.",
+    HeaderOfOtherFile = "header-of-other-file":
+        "A dump may begin with the header of a file before.",
     FileNotAnnounced = "file-not-announced": "The replica is not told of a new file.",
     RestartTold = "restart-told": "A replica that goes on is told of a restart of the source.",
     CreditIgnored = "credit-ignored": "A replica is sent more than it reads.",
@@ -78,7 +83,8 @@ bugs! {
     // Serving.
     ServedPastVisible = "served-past-visible": "Parts are served before the last one is there.",
     ServedUncommitted = "served-uncommitted": "Entries are served before they are committed.",
-    PurgedNotMissed = "purged-not-missed": "A replica is served that lacks what the store never had.",
+    PurgedNotMissed = "purged-not-missed":
+        "A replica is served that lacks what the store never had.",
     StaleNodeServes = "stale-node-serves": "A node without a leader serves.",
 }
 

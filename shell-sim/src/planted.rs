@@ -20,7 +20,7 @@ const NODES: u64 = 3;
 pub struct Finding {
     /// The defect.
     pub name: &'static str,
-    /// What caught it, in the range with the median number of seeds; None: in some range nothing did.
+    /// What caught it, in the range with the median number of seeds; None: nothing in some range.
     pub oracle: Option<String>,
     /// Seeds until then, the median of three ranges.
     pub seeds: Option<u64>,

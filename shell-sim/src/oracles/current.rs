@@ -1,9 +1,10 @@
-//! A node serves only while it is current: a replica never leaves a source that is connected and stale.
+//! A node serves only while it is current: a replica never leaves a source that is connected and
+//! stale.
 
 use super::Violation;
 
-/// A leader that hears nothing steps down within 1 s, and a node without a leader serves 2 s more; both
-/// by a clock that may be slow, looked at every quarter of a second.
+/// A leader that hears nothing steps down within 1 s, and a node without a leader serves 2 s more,
+/// both by a clock that may be slow by a tenth.
 const SILENCE_US_MAX: u64 = 3_600_000;
 
 /// A node serves, and has heard nothing of the others since `heard_us`.

@@ -10,7 +10,8 @@ use crate::rng::Rng;
 const ROT_PPM: u64 = 100_000;
 
 impl World {
-    /// Now and then a bit is bad when a node starts. It must refuse its disk; then the bit is mended.
+    /// Now and then a bit is bad when a node starts. It must refuse its disk; then the bit is
+    /// mended.
     pub(super) fn notices_rot(&mut self, node: usize) -> Result<(), Violation> {
         let host = &mut self.hosts[node];
         let number = ((node as u64) << 32) | host.life;
