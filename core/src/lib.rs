@@ -9,6 +9,7 @@ pub mod gtid;
 pub mod log;
 pub mod node;
 pub mod packet;
+pub mod planted;
 pub mod reader;
 pub mod replica;
 pub mod source;

@@ -8,6 +8,8 @@ pub mod disk;
 pub mod network;
 pub mod oracles;
 pub mod plant;
+#[cfg(feature = "planted")]
+pub mod planted;
 pub mod probe;
 pub mod replica;
 pub mod rng;

@@ -12,6 +12,7 @@ use crate::gtid::Uuid;
 use crate::node::applied::Applied;
 use crate::node::index::{Checkpoint, IndexOp};
 use crate::node::meta::Meta;
+use crate::planted::{Bug, planted};
 use crate::types::{Index, SegmentId, Span, Term};
 
 /// Reads segments, in ascending order, after the last checkpoint of the index (or all of them).
@@ -117,7 +118,7 @@ impl Recovery {
                     segment: id,
                     offset,
                     len,
-                    sealed: true,
+                    sealed: !planted(Bug::WrittenBehindSeal),
                 };
             }
         }
@@ -171,6 +172,9 @@ impl Fold {
                         term: header.term.0,
                         vote: header.index.0,
                     };
+                    if planted(Bug::VoteForgottenAtStart) {
+                        state.hard.vote = 0;
+                    }
                 }
             }
             Kind::Checkpoint => {
@@ -184,7 +188,11 @@ impl Fold {
             Kind::Entry => entry(state, header, offset, body)?,
             Kind::Seal => {}
         }
-        self.apply(header.commit, index);
+        let commit = match planted(Bug::UncommittedAppliedAtStart) {
+            true => Index(u64::MAX),
+            false => header.commit,
+        };
+        self.apply(commit, index);
         Ok(())
     }
 
@@ -208,7 +216,9 @@ impl Fold {
                     terms: state.terms.clone(),
                 })));
             }
-            index(ops);
+            if !planted(Bug::IndexNotRefilled) {
+                index(ops);
+            }
         }
     }
 }
@@ -226,9 +236,11 @@ fn entry(
     }
     // A later record of an index replaces what was there and all behind it, also where the record
     // itself is of an entry that the checkpoint has.
-    state
-        .metas
-        .truncate(header.index.0.saturating_sub(first.0) as usize);
+    if !planted(Bug::ReplacedEntriesKept) {
+        state
+            .metas
+            .truncate(header.index.0.saturating_sub(first.0) as usize);
+    }
     state
         .terms
         .retain(|(begin, _)| *begin < header.index.max(first));

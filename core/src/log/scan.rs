@@ -6,6 +6,7 @@ use super::record::{
     ALIGNMENT, Kind, RECORD_HEADER_LEN, RecordHeader, SEGMENT_HEADER_LEN, SegmentHeader, header_crc,
 };
 use crate::gtid::Uuid;
+use crate::planted::{Bug, planted};
 use crate::types::SegmentId;
 
 /// Bytes read at once.
@@ -149,7 +150,7 @@ fn record_at(
     if header.segment != segment {
         return Ok(Err("a record of another segment"));
     }
-    if header.previous != previous {
+    if header.previous != previous && !planted(Bug::ChainIgnored) {
         return Ok(Err("a record that does not follow the one before it"));
     }
     let body = window.get(offset + RECORD_HEADER_LEN, header.len as usize)?;
@@ -166,6 +167,9 @@ fn claimed_durable(
     segment: SegmentId,
     offset: u64,
 ) -> Result<bool, Damage> {
+    if planted(Bug::DamageCutAsTail) {
+        return Ok(false);
+    }
     let mut at = offset.next_multiple_of(ALIGNMENT);
     loop {
         let block = window.get(at, WINDOW_BYTES).map_err(|what| Damage {

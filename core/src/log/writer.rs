@@ -12,6 +12,7 @@ use super::record::{
 use crate::gtid::Uuid;
 use crate::node::index::Checkpoint;
 use crate::node::port::DiskEffect;
+use crate::planted::{Bug, planted};
 use crate::types::{Index, SegmentId, Span, Term};
 
 /// Term and vote, as Raft wants them kept.
@@ -217,6 +218,10 @@ impl Writer {
         (term, index, commit): (u64, u64, u64),
         body: Bytes,
     ) {
+        let durable = match planted(Bug::DurableClaimedEarly) {
+            true => self.end + batch.len,
+            false => self.durable,
+        };
         let header = RecordHeader {
             len: body.len() as u32,
             kind,
@@ -225,7 +230,7 @@ impl Writer {
             term: Term(term),
             index: Index(index),
             commit: Index(commit),
-            durable: self.durable,
+            durable,
             body_crc: crc32c::crc32c(&body),
             previous: self.last_crc,
         };

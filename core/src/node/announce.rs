@@ -7,6 +7,8 @@ use super::cursor::{Act, Cursor, Question, View};
 use super::index::BinlogFile;
 use crate::chunk::HEAD_LEN;
 use crate::event::{make_heartbeat, make_heartbeat_v2, make_rotate, without_created};
+use crate::planted::{Bug, planted};
+use crate::types::Span;
 
 /// Position of the first event in a binlog file.
 const FIRST_POSITION: u64 = 4;
@@ -30,7 +32,7 @@ impl Cursor {
         if self
             .announced
             .as_ref()
-            .is_some_and(|known| known.ordinal == ordinal)
+            .is_some_and(|known| known.ordinal == ordinal || planted(Bug::FileNotAnnounced))
         {
             return Some(Announcement {
                 head: Bytes::new(),
@@ -53,7 +55,8 @@ impl Cursor {
         let mut header_len = 0;
         if self.announced.is_none() {
             // The header that was asked for may be that of a file before this one.
-            let header = self.header.take().filter(|(span, _)| *span == file.span);
+            let right = |span: Span| span == file.span || planted(Bug::HeaderOfOtherFile);
+            let header = self.header.take().filter(|(span, _)| right(*span));
             let Some((_, entry)) = header else {
                 self.file = Some(file.clone());
                 self.ask(Question::Header(file.span), acts);
@@ -78,7 +81,7 @@ impl Cursor {
         let from = HEAD_LEN;
         let format = &entry[from..from + file.format_len as usize];
         let previous = &entry[from + file.format_len as usize..from + file.header_len as usize];
-        if self.request.executed.is_empty() {
+        if self.request.executed.is_empty() || planted(Bug::RestartTold) {
             head.extend_from_slice(format);
         } else {
             head.extend_from_slice(&without_created(format));

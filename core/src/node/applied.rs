@@ -8,6 +8,7 @@ use super::index::{BinlogFile, ChunkRow, Content, IndexOp};
 use super::meta::{Change, Meta};
 use crate::chunk::Part;
 use crate::gtid::{GtidSet, Uuid};
+use crate::planted::{Bug, planted};
 use crate::types::{Epoch, Index};
 
 /// State after entry `index`.
@@ -101,8 +102,8 @@ impl Applied {
     /// The last entry up to which every transaction is complete or abandoned for good.
     pub fn visible(&self) -> Index {
         match &self.open {
-            Some(open) => Index(open.first.0 - 1),
-            None => self.index,
+            Some(open) if !planted(Bug::ServedPastVisible) => Index(open.first.0 - 1),
+            Some(_) | None => self.index,
         }
     }
 
@@ -131,10 +132,10 @@ impl Applied {
         };
         self.catalog.begun
             && chunk.epoch >= self.epoch
-            && chunk.epoch > self.refused
+            && (chunk.epoch > self.refused || planted(Bug::RefusedEpochForgotten))
             && in_file
             && continues
-            && !self.executed.intersects(&chunk.gtids)
+            && (!self.executed.intersects(&chunk.gtids) || planted(Bug::RepeatedGtidCounted))
     }
 
     fn chunk(&mut self, index: Index, chunk: &ChunkRow) {
@@ -152,6 +153,9 @@ impl Applied {
                     gtids: chunk.gtids.clone(),
                     position: chunk.end_position,
                 });
+                if planted(Bug::GtidCountedAtFirstPart) {
+                    self.executed.union(&chunk.gtids);
+                }
             }
             Part::Middle => {
                 let open = self.open.as_mut().expect("a middle part was accepted");

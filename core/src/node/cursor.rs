@@ -15,6 +15,7 @@ use super::port::{DiskEffect, DumpRequest};
 use super::raft_log::RaftLog;
 use crate::chunk::{Chunk, Part, Transaction};
 use crate::gtid::GtidSet;
+use crate::planted::{Bug, planted};
 use crate::types::{Index, Slice, Span, Tick};
 
 /// What a cursor sees of its node.
@@ -23,6 +24,16 @@ pub(super) struct View<'a> {
     pub(super) log: &'a RaftLog,
     pub(super) now: Tick,
     pub(super) server_id: u32,
+}
+
+impl View<'_> {
+    /// The last entry that may be served.
+    fn visible(&self) -> Index {
+        match planted(Bug::ServedUncommitted) {
+            true => self.log.last(),
+            false => self.applied.visible(),
+        }
+    }
 }
 
 /// What a cursor wants done.
@@ -135,7 +146,7 @@ impl Cursor {
             ended: false,
             request,
         };
-        let visible = view.applied.visible();
+        let visible = view.visible();
         if cursor.request.executed.contains_set(&view.applied.executed) {
             cursor.start(visible, &view.applied.executed);
         } else {
@@ -154,13 +165,16 @@ impl Cursor {
         self.search = None;
         self.next = before.next();
         self.remaining = self.request.executed.minus(executed);
+        if planted(Bug::KnownForgotten) {
+            self.remaining = GtidSet::new();
+        }
         self.skipped = !self.request.executed.is_empty();
     }
 
     pub(super) fn state(&self, view: &View<'_>) -> &'static str {
         if self.search.is_some() {
             "locating"
-        } else if self.next > view.applied.visible() {
+        } else if self.next > view.visible() {
             "waiting"
         } else {
             "streaming"
@@ -169,7 +183,7 @@ impl Cursor {
 
     /// Whether everything there is was sent.
     pub(super) fn at_end(&self, view: &View<'_>) -> bool {
-        self.search.is_none() && self.next > view.applied.visible()
+        self.search.is_none() && self.next > view.visible()
     }
 
     pub(super) fn drained(&mut self, bytes: u64) {
@@ -234,6 +248,12 @@ impl Cursor {
             .contains_set(&checkpoint.applied.executed)
         {
             search.best = checkpoint.applied.visible();
+            if planted(Bug::SearchInsideTransaction) {
+                search.best = checkpoint.applied.index;
+            }
+            if planted(Bug::SearchOneTooFar) {
+                search.best = search.best.next();
+            }
             search.best_executed = checkpoint.applied.executed;
             search.low = middle.0 + 1;
         } else {
@@ -266,10 +286,10 @@ impl Cursor {
     }
 
     fn stream_step(&mut self, view: &View<'_>, acts: &mut Vec<Act>) -> Step {
-        if self.credit <= 0 {
+        if self.credit <= 0 && !planted(Bug::CreditIgnored) {
             return Step::Wait;
         }
-        if self.next > view.applied.visible() {
+        if self.next > view.visible() {
             return self.end_step(view, acts);
         }
         if self.probe.is_some() {
@@ -351,7 +371,7 @@ impl Cursor {
     /// was given up, and is passed over.
     fn probe_step(&mut self, view: &View<'_>, acts: &mut Vec<Act>) -> Step {
         let mut at = self.probe.unwrap_or(self.next.next());
-        while at <= view.applied.visible() {
+        while at <= view.visible() {
             let Some(row) = self.row(at, view) else {
                 self.probe = Some(at);
                 return self.ask_rows(at, view, acts);
@@ -364,6 +384,7 @@ impl Cursor {
                         self.probe = None;
                         return Step::Made;
                     }
+                    Part::Whole | Part::First if planted(Bug::AbortedPartSent) => {}
                     Part::Whole | Part::First => break,
                 },
                 Content::Chunk(_) | Content::Command | Content::Empty => {}
@@ -394,7 +415,9 @@ impl Cursor {
             self.count(chunk);
             return self.pass();
         }
-        let some_known = chunk.part == Part::Whole && self.remaining.intersects(&chunk.gtids);
+        let some_known = chunk.part == Part::Whole
+            && self.remaining.intersects(&chunk.gtids)
+            && !planted(Bug::KnownSentInChunk);
         if some_known && self.table.is_none() {
             return self.ask(Question::Table(span), acts);
         }
@@ -430,6 +453,9 @@ impl Cursor {
     fn count(&mut self, chunk: &ChunkRow) {
         match chunk.part {
             Part::Whole | Part::Last => self.remaining.subtract(&chunk.gtids),
+            Part::First if planted(Bug::KnownDroppedAtFirstPart) => {
+                self.remaining.subtract(&chunk.gtids);
+            }
             Part::First | Part::Middle => {}
         }
     }

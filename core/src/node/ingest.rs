@@ -12,6 +12,7 @@ use super::config::{RETRY_MS_MAX, RETRY_MS_MIN};
 use super::index::Content;
 use super::meta::{Change, Meta};
 use super::port::{Effect, SourceEffect, SourceInput};
+use crate::planted::{Bug, planted};
 use crate::types::{Epoch, Index, Term, Tick};
 
 /// The leader's side of the connection to the source.
@@ -88,7 +89,9 @@ impl Node {
             State::Agreeing { identity } => {
                 let agreed = self.applied.catalog.identity.as_ref() == Some(identity);
                 // What an earlier connection brought is counted first, or it would be asked for again.
-                let settled = self.applied.index.0 == self.raft.raft.raft_log.last_index();
+                let settled = self.applied.index.0 == self.raft.raft.raft_log.last_index()
+                    || planted(Bug::RepeatedGtidCounted)
+                    || planted(Bug::RefusedEpochForgotten);
                 if agreed && self.applied.catalog.begun && settled {
                     self.dump();
                 }
@@ -202,9 +205,16 @@ impl Node {
             .file
             .as_ref()
             .filter(|_| self.ingest_file_is_of(identity));
+        let mut executed = applied.executed.clone();
+        if let (Some(open), true) = (&applied.open, planted(Bug::OpenCountedInDump)) {
+            executed.union(&open.gtids);
+        }
+        if planted(Bug::DumpWithoutPurged) {
+            executed.subtract(&applied.purged);
+        }
         let effect = SourceEffect::Dump {
             epoch: self.ingest.epoch,
-            executed: applied.executed.clone(),
+            executed,
             file: known.map(|file| file.name.clone()),
             file_ordinal: applied.file.as_ref().map_or(0, |file| file.ordinal),
         };
@@ -227,6 +237,11 @@ impl Node {
             self.ingest.queue.pop_front();
             let term = Term(self.term());
             self.ingest.proposed.push_back((index, term, seq));
+            if planted(Bug::AcknowledgedWhenProposed) {
+                let epoch = self.ingest.epoch;
+                self.out
+                    .push_back(Effect::Source(SourceEffect::Committed { epoch, seq }));
+            }
         }
     }
 

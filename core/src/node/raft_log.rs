@@ -10,6 +10,7 @@ use raft::{Error, GetEntriesContext, RaftState, StorageError};
 use super::index::{Content, Row};
 use super::meta::Meta;
 use super::peer::set_entry_span;
+use crate::planted::{Bug, planted};
 use crate::types::{Index, Term};
 
 /// Entries fetched from the index at once.
@@ -85,7 +86,9 @@ impl RaftLog {
             self.first <= index && index <= self.last().next(),
             "the log has no gap"
         );
-        self.metas.truncate((index.0 - self.first.0) as usize);
+        if !planted(Bug::RaftEntriesKept) {
+            self.metas.truncate((index.0 - self.first.0) as usize);
+        }
         while self.terms.last().is_some_and(|(first, _)| *first >= index) {
             self.terms.pop();
         }

@@ -16,6 +16,7 @@ use super::peer::Envelope;
 use super::port::{DiskEffect, Effect};
 use super::raft_log::{MESSAGE_BYTES_MAX, RaftLog};
 use crate::log::{HardState, Recovered, record_len};
+use crate::planted::{Bug, planted};
 use crate::types::{Index, NodeId, Tick};
 
 /// A write that was not answered.
@@ -163,7 +164,9 @@ impl Node {
     fn ready(&mut self) {
         let mut ready = self.raft.ready();
         self.send(ready.take_messages());
-        let hard = ready.hs().filter(|_| ready.must_sync());
+        let hard = ready
+            .hs()
+            .filter(|_| ready.must_sync() && !planted(Bug::VoteNotWritten));
         let hard = hard.map(|hs| HardState {
             term: hs.term,
             vote: hs.vote,
@@ -186,7 +189,7 @@ impl Node {
             self.apply_to(Index(last.index));
             self.raft.advance_apply_to(last.index);
         }
-        if self.writer.all_durable() {
+        if self.writer.all_durable() || planted(Bug::SyncNotAwaited) {
             self.settle(seq);
         }
     }
@@ -194,15 +197,19 @@ impl Node {
     fn write(&mut self, hard: Option<HardState>, entries: &[Entry]) {
         let commit = self.applied.index;
         let mut effects = Vec::new();
+        let sync = !planted(Bug::SyncNotAsked);
         let spans = self
             .writer
-            .append(hard, entries, commit, true, &mut effects);
+            .append(hard, entries, commit, sync, &mut effects);
         self.commit_noted = commit.0;
         for (entry, span) in entries.iter().zip(spans) {
             let meta = Meta::of(entry, span).expect("an entry is checked before Raft sees it");
             self.raft.mut_store().append(meta);
         }
         self.out.extend(effects.into_iter().map(Effect::Disk));
+        if planted(Bug::AppliedWhenWritten) {
+            self.apply_to(self.log().last());
+        }
     }
 
     /// Sends messages, those to one peer in their order.
@@ -237,7 +244,7 @@ impl Node {
         while self
             .pending
             .front()
-            .is_some_and(|pending| pending.seq <= seq)
+            .is_some_and(|pending| pending.seq <= seq || planted(Bug::AllSettledAtOnce))
         {
             let pending = self.pending.pop_front().expect("there is a front");
             self.raft.on_persist_ready(pending.ready);
@@ -259,7 +266,10 @@ impl Node {
                 .applied
                 .take_checkpoint_due(self.config.checkpoint_bytes)
             {
-                let place = (meta.row.span.segment.0, meta.row.span.offset);
+                let mut place = (meta.row.span.segment.0, meta.row.span.offset);
+                if planted(Bug::CheckpointOfNextSegment) {
+                    place.0 += 1;
+                }
                 ops.push(IndexOp::Checkpoint(Box::new(self.checkpoint(place))));
             }
             self.out.push_back(Effect::Disk(DiskEffect::Index(ops)));
@@ -273,8 +283,12 @@ impl Node {
 
     fn checkpoint(&self, (segment, offset): (u64, u64)) -> Checkpoint {
         let hard = self.hard_state();
+        let mut applied = self.applied.clone();
+        if planted(Bug::CheckpointForgetsOpen) {
+            applied.open = None;
+        }
         Checkpoint {
-            applied: self.applied.clone(),
+            applied,
             segment: crate::types::SegmentId(segment),
             offset,
             hard: (hard.term, hard.vote),
@@ -283,6 +297,9 @@ impl Node {
     }
 
     fn hard_state(&self) -> HardState {
+        if planted(Bug::SegmentForgetsVote) {
+            return HardState::default();
+        }
         let hard = self.raft.raft.hard_state();
         HardState {
             term: hard.term,

@@ -4,6 +4,7 @@
 use super::Node;
 use super::config::{CONTACT_LOST_MS, LAG_MS_MAX};
 use super::port::{Effect, Serving};
+use crate::planted::{Bug, planted};
 use crate::types::{Index, Tick};
 
 /// How current this node is.
@@ -87,6 +88,9 @@ impl Node {
         }
         if self.applied.catalog.identity.is_none() || self.applied.file.is_none() {
             return Some("the store has no binlog yet: name a source, or wait for it".to_owned());
+        }
+        if planted(Bug::StaleNodeServes) {
+            return None;
         }
         if self.older_than(self.currency.contact, CONTACT_LOST_MS) {
             return Some("this node has no contact to a leader".to_owned());

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
+use kingbus_core::log::{RECORD_HEADER_LEN, RecordHeader, SEGMENT_HEADER_LEN};
 use kingbus_core::types::{SegmentId, Span};
 
 use crate::rng::Rng;
@@ -141,6 +142,31 @@ impl Segments {
             .iter()
             .map(|(id, file)| (*id, file.len))
             .collect()
+    }
+
+    /// The records from a segment on that a later one says to be durable: segment, offset, length.
+    pub fn durable_records(&self, from: SegmentId) -> Vec<(SegmentId, u64, u64)> {
+        let last = self.files.keys().next_back().copied();
+        let mut found = Vec::new();
+        for (id, file) in self.files.range(from..) {
+            let (mut records, mut durable) = (Vec::new(), 0);
+            let mut at = SEGMENT_HEADER_LEN;
+            while let Some(header) = file.cache.get(at as usize..).and_then(RecordHeader::parse) {
+                records.push((*id, at, RECORD_HEADER_LEN + u64::from(header.len)));
+                durable = durable.max(header.durable);
+                at += header.record_len();
+            }
+            // A segment is begun only when all before it is durable.
+            let known = |at: u64| at < durable || Some(*id) != last;
+            found.extend(records.into_iter().filter(|(_, at, _)| known(*at)));
+        }
+        found
+    }
+
+    /// A bit of a byte changes.
+    pub fn flip(&mut self, segment: SegmentId, offset: u64, bit: u8) {
+        let file = self.files.get_mut(&segment).expect("there is such a file");
+        file.cache[offset as usize] ^= bit;
     }
 
     /// Deletes a file.

@@ -2,6 +2,7 @@
 //! more of the nodes than what they say and write.
 
 mod acknowledged;
+mod current;
 mod elections;
 mod executed;
 mod logs;
@@ -11,6 +12,7 @@ mod replica_stream;
 use std::fmt;
 
 pub use self::acknowledged::Acknowledged;
+pub use self::current::serves_while_current;
 pub use self::elections::Elections;
 pub use self::executed::Executed;
 pub use self::logs::{Logs, Record};
@@ -83,6 +85,15 @@ impl Oracles {
         let place = self.history.place_of(transaction);
         self.acknowledged
             .acknowledge(transaction, place, &self.logs)
+    }
+
+    /// A replica has a transaction; so it must be committed.
+    pub fn replica_got(&self, replica: usize, transaction: usize) -> Result<(), Violation> {
+        if transaction < self.history.transactions() {
+            return Ok(());
+        }
+        let text = format!("replica {} has transaction {transaction}", replica + 1);
+        Err(Violation::new("only_what_is_committed_is_served", text))
     }
 
     /// An entry is applied that no node has applied before.

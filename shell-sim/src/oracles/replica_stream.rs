@@ -43,6 +43,8 @@ pub struct ReplicaStream {
     boundary: Boundary,
     file: Option<String>,
     format: bool,
+    /// PREVIOUS_GTIDS came after it.
+    previous: bool,
     /// The transaction that has begun, and its bytes so far.
     open: Option<(usize, usize)>,
     /// The replica had something when it asked.
@@ -160,6 +162,7 @@ impl ReplicaStream {
             ));
         }
         self.format |= head.kind == kind::FORMAT_DESCRIPTION;
+        self.previous = head.kind == kind::PREVIOUS_GTIDS;
         Ok(())
     }
 
@@ -170,6 +173,9 @@ impl ReplicaStream {
         source: &Source,
         have: &Have,
     ) -> Result<(), Violation> {
+        if !self.previous {
+            return wrong(format!("{gtid} in a file without PREVIOUS_GTIDS"));
+        }
         let due = source.transactions().get(have.next());
         match due {
             Some(due) if due.gtid == gtid => {}

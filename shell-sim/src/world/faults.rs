@@ -261,6 +261,7 @@ impl World {
         if host.paused == 0 {
             self.probes
                 .hit_if(!host.parked.is_empty(), "woken_with_a_backlog");
+            host.heard_us = self.now_us;
             for event in std::mem::take(&mut host.parked) {
                 self.after(0, event);
             }

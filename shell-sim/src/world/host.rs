@@ -25,6 +25,8 @@ pub struct Host {
     pub paused: u32,
     /// What came in meanwhile.
     pub parked: VecDeque<Event>,
+    /// When a message of another node arrived last, or it came up.
+    pub heard_us: u64,
     /// Whether it serves replicas.
     pub serves: bool,
     /// The connection to the source.
@@ -67,6 +69,7 @@ impl Host {
             disk: Disk::new(seed, number),
             paused: 0,
             parked: VecDeque::new(),
+            heard_us: 0,
             serves: false,
             link: None,
             reading: false,

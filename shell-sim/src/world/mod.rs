@@ -7,6 +7,7 @@ mod host;
 mod operator;
 mod peers;
 mod replicas;
+mod rot;
 mod sources;
 mod start;
 

@@ -5,7 +5,7 @@ use kingbus_core::node::port::{AdminInput, DiskInput, Input};
 use kingbus_core::node::status::Status;
 
 use super::{Event, Progress, WATCH_US, World};
-use crate::oracles::Violation;
+use crate::oracles::{Violation, serves_while_current};
 use crate::trace::Note;
 
 /// The operator tries again after so long.
@@ -99,6 +99,7 @@ impl World {
         self.end_silent_replicas()?;
         for node in 0..self.hosts.len() {
             if self.hosts[node].paused == 0 {
+                self.is_current(node)?;
                 let life = self.hosts[node].life;
                 let token = STATUS_TOKEN;
                 self.input(node, life, Input::Admin(AdminInput::Status { token }))?;
@@ -109,6 +110,14 @@ impl World {
             self.note(Note::Complete);
         }
         Ok(())
+    }
+
+    fn is_current(&self, node: usize) -> Result<(), Violation> {
+        let host = &self.hosts[node];
+        if !host.serves || self.hosts.len() == 1 {
+            return Ok(());
+        }
+        serves_while_current(node, self.now_us, host.heard_us)
     }
 
     pub(super) fn status(

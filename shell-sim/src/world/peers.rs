@@ -158,6 +158,7 @@ impl World {
             self.probes.hit_if(!dead, "cut_while_on_its_way");
             return Ok(());
         }
+        self.hosts[to].heard_us = self.now_us;
         let crc = crate::trace::mark(&frame);
         let (from, life) = (from as u64 + 1, self.hosts[to].life);
         self.note(Note::Arrived {

@@ -200,6 +200,7 @@ impl World {
         let node = conn.node + 1;
         let inside = conn.stream.inside();
         for (transaction, gtid) in got {
+            self.oracles.replica_got(replica, transaction)?;
             self.replicas[replica].executed.add(gtid);
             let (replica, transaction) = (replica as u64 + 1, transaction as u64);
             self.note(Note::ReplicaGot {

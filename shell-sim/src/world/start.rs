@@ -23,9 +23,12 @@ impl World {
         if begun_before && self.plant == Some(Plant::ForgottenDisk) {
             host.disk = Disk::new(self.schedule.seed, number);
         }
+        host.heard_us = self.now_us;
         host.disk.lies = self.plant == Some(Plant::WrittenBeforeDurable);
         host.started_us = self.now_us;
         let checkpoint = host.disk.index.last_checkpoint().is_some();
+        self.notices_rot(node)?;
+        let host = &mut self.hosts[node];
         let opened = match host
             .disk
             .open(CLUSTER, self.schedule.settings.checkpoint_bytes)

@@ -1,0 +1,112 @@
+//! Deliberate defects, to show that the simulator would find real ones. Each is an `if` at the place it
+//! spoils, a constant `false` unless the feature `planted` is on.
+
+macro_rules! bugs {
+    ($($bug:ident = $name:literal: $doc:literal,)*) => {
+        /// A defect.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Bug {
+            $(#[doc = $doc] $bug,)*
+        }
+
+        impl Bug {
+            /// All of them.
+            pub const ALL: &[Bug] = &[$(Bug::$bug),*];
+
+            /// Its name.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Bug::$bug => $name,)*
+                }
+            }
+        }
+    };
+}
+
+bugs! {
+    // Log.
+    SyncNotAsked = "sync-not-asked": "Entries are written without asking for `fdatasync`.",
+    HeaderCrcIgnored = "header-crc-ignored": "A record's header is believed without its checksum.",
+    BodyCrcIgnored = "body-crc-ignored": "A record's body is believed without its checksum.",
+    ChainIgnored = "chain-ignored": "A record need not follow the one before it.",
+    DamageCutAsTail = "damage-cut-as-tail": "What was durable and is bad is cut like a torn tail.",
+    DurableClaimedEarly = "durable-claimed-early": "A record says that all before it is durable.",
+    VoteNotWritten = "vote-not-written": "Term and vote are not written when they change.",
+    SegmentForgetsVote = "segment-forgets-vote": "Segment and checkpoint begin without the vote.",
+
+    // Recovery.
+    VoteForgottenAtStart = "vote-forgotten-at-start": "A node starts without the vote it gave.",
+    ReplacedEntriesKept = "replaced-entries-kept": "A later record replaces nothing.",
+    UncommittedAppliedAtStart = "uncommitted-applied-at-start": "All that was written is applied.",
+    CheckpointOfNextSegment = "checkpoint-of-next-segment": "A checkpoint names the segment after.",
+    CheckpointForgetsOpen = "checkpoint-forgets-open":
+        "A checkpoint leaves out the open transaction.",
+    IndexNotRefilled = "index-not-refilled": "What the index lost is not put into it again.",
+    WrittenBehindSeal = "written-behind-seal": "A node that starts goes on behind a seal.",
+
+    // Replication.
+    SyncNotAwaited = "sync-not-awaited": "A follower answers before its write is durable.",
+    AllSettledAtOnce = "all-settled-at-once": "A durable write counts for the later ones too.",
+    AppliedWhenWritten = "applied-when-written": "Entries count when they are written.",
+    RaftEntriesKept = "raft-entries-kept": "Raft sees entries behind one that was replaced.",
+
+    // Ingest.
+    AcknowledgedWhenProposed = "acknowledged-when-proposed":
+        "The source is told before the commit.",
+    AcknowledgedWithChunkBefore = "acknowledged-with-chunk-before":
+        "A transaction is taken to be in the chunk before its own.",
+    GtidCountedAtFirstPart = "gtid-counted-at-first-part": "A GTID counts with its first part.",
+    RepeatedGtidCounted = "repeated-gtid-counted":
+        "The source is asked too early, and what it sends again counts twice.",
+    RefusedEpochForgotten = "refused-epoch-forgotten":
+        "The source is asked too early, and a chunk counts that follows one which did not.",
+    OpenCountedInDump = "open-counted-in-dump":
+        "The source is not asked for the rest of a transaction.",
+    DumpWithoutPurged = "dump-without-purged":
+        "The source is asked for what the store will never have.",
+    FileHeaderAlone = "file-header-alone": "A file's format description is given out alone.",
+
+    // Cursors.
+    SearchOneTooFar = "search-one-too-far": "The search ends one entry too far.",
+    SearchInsideTransaction = "search-inside-transaction": "The search may end between two parts.",
+    AbortedPartSent = "aborted-part-sent": "A transaction that was given up is sent.",
+    KnownForgotten = "known-forgotten": "What the replica has is sent again.",
+    KnownDroppedAtFirstPart = "known-dropped-at-first-part":
+        "A transaction that the replica has is passed over with its first part only.",
+    KnownSentInChunk = "known-sent-in-chunk": "A chunk is sent as a whole or not at all.",
+    HeaderOfOtherFile = "header-of-other-file":
+        "A dump may begin with the header of a file before.",
+    FileNotAnnounced = "file-not-announced": "The replica is not told of a new file.",
+    RestartTold = "restart-told": "A replica that goes on is told of a restart of the source.",
+    CreditIgnored = "credit-ignored": "A replica is sent more than it reads.",
+
+    // Serving.
+    ServedPastVisible = "served-past-visible": "Parts are served before the last one is there.",
+    ServedUncommitted = "served-uncommitted": "Entries are served before they are committed.",
+    PurgedNotMissed = "purged-not-missed":
+        "A replica is served that lacks what the store never had.",
+    StaleNodeServes = "stale-node-serves": "A node without a leader serves.",
+}
+
+/// Whether this defect is planted on this thread.
+#[cfg(feature = "planted")]
+pub(crate) fn planted(bug: Bug) -> bool {
+    PLANTED.get() == Some(bug)
+}
+
+/// Whether this defect is planted: never.
+#[cfg(not(feature = "planted"))]
+pub(crate) const fn planted(_: Bug) -> bool {
+    false
+}
+
+/// Plants a defect on this thread, in place of the one before.
+#[cfg(feature = "planted")]
+pub fn plant(bug: Option<Bug>) {
+    PLANTED.set(bug);
+}
+
+#[cfg(feature = "planted")]
+thread_local! {
+    static PLANTED: std::cell::Cell<Option<Bug>> = const { std::cell::Cell::new(None) };
+}
