@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::run::{Failure, FailureKind, run};
 use crate::schedule::Schedule;
+use crate::trace::Print;
 
 /// The first seeds of three ranges, so that one lucky seed says little.
 const RANGES: [u64; 3] = [0, 1_000_000, 2_000_000];
@@ -80,7 +81,7 @@ fn search_for(bug: Bug, seeds_max: u64) -> Finding {
 /// Seeds until a run fails, that seed, and what failed.
 fn first_caught(first: u64, seeds_max: u64) -> Option<(u64, u64, String)> {
     (first..first + seeds_max).find_map(|seed| {
-        let failure = run(&Schedule::generate(seed, NODES), None, None).failure?;
+        let failure = run(&Schedule::generate(seed, NODES), None, Print::Nothing).failure?;
         Some((seed - first + 1, seed, oracle(&failure)))
     })
 }
