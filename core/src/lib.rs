@@ -1,5 +1,7 @@
 //! The pure state machines of kingbus: no clock, no socket, no file, no thread, no randomness.
 
+#![forbid(unsafe_code)]
+
 pub mod auth;
 pub mod chunk;
 pub mod event;

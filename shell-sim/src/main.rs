@@ -5,15 +5,24 @@
 use std::fs;
 use std::io::{BufWriter, stdout};
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use kingbus_sim::run::{Failure, Outcome, run};
+use clap::{Args, Parser, Subcommand};
+use kingbus_sim::plant::Plant;
+use kingbus_sim::run::{Failure, FailureKind, Outcome, run};
 use kingbus_sim::schedule::Schedule;
+use kingbus_sim::shrink::shrink;
 use kingbus_sim::soak::{Summary, soak};
+use kingbus_sim::trace::Print;
+
+/// The exit code when the program is asked for something it cannot do.
+const CANNOT: u8 = 2;
 
 /// Simulates a cluster of kingbus nodes, its source and its replicas, with faults.
+///
+/// Exit codes of what plays schedules: 10 a node panicked, 11 something never arrived, 12 a property
+/// is broken, 13 what a scenario expects did not happen.
 #[derive(Debug, Parser)]
 #[command(name = "kingbus-sim", version)]
 struct Arguments {
@@ -23,19 +32,23 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Plays the schedule of a seed, prints the event log and, as the last line, its hash.
+    /// Plays a schedule, prints the event log and, as the last line, its hash.
     Run {
-        /// The seed.
-        #[arg(long)]
-        seed: u64,
-        /// Nodes of the cluster.
-        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=7))]
-        nodes: u64,
+        #[command(flatten)]
+        which: Which,
         /// Only the hash.
         #[arg(long)]
         quiet: bool,
     },
-    /// Plays a schedule that is written in a file.
+    /// Plays a schedule and tells its story: what decides, with counts of the rest.
+    Explain {
+        #[command(flatten)]
+        which: Which,
+        /// Every event.
+        #[arg(long)]
+        full: bool,
+    },
+    /// Plays a schedule that is written in a file: the same as `run --file`.
     Replay {
         /// The file.
         file: PathBuf,
@@ -45,15 +58,18 @@ enum Command {
     },
     /// Prints the schedule of a seed.
     Schedule {
-        /// The seed.
-        #[arg(long)]
-        seed: u64,
-        /// Nodes of the cluster.
-        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=7))]
-        nodes: u64,
+        #[command(flatten)]
+        which: Which,
     },
-    /// Plays many seeds. Exit code: 10 a node panicked, 11 something never arrived, 12 a property
-    /// is broken.
+    /// Leaves out of a failing schedule whatever the failure does not need, and prints what is left.
+    Shrink {
+        #[command(flatten)]
+        which: Which,
+        /// Writes it to this file instead.
+        #[arg(long)]
+        out: Option<PathBuf>,
+    },
+    /// Plays many seeds.
     Soak {
         /// Which, as FIRST..END.
         #[arg(long, value_parser = seeds)]
@@ -64,10 +80,59 @@ enum Command {
         /// Threads.
         #[arg(long, default_value_t = 1)]
         jobs: u64,
+        /// A defect planted into the models.
+        #[arg(long)]
+        plant: Option<Plant>,
+        /// Fails if a probe that is expected of the seeds of `ci/test` was never hit.
+        #[arg(long)]
+        all_probes: bool,
         /// Writes the summary to this file too.
         #[arg(long)]
         json: Option<PathBuf>,
     },
+}
+
+/// A schedule.
+#[derive(Debug, Args)]
+struct Which {
+    /// The schedule of this seed.
+    #[arg(long, required_unless_present = "file", conflicts_with = "file")]
+    seed: Option<u64>,
+    /// The schedule in this file.
+    #[arg(long)]
+    file: Option<PathBuf>,
+    /// Nodes of the cluster, with a seed.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=7))]
+    nodes: u64,
+    /// A defect planted into the models.
+    #[arg(long)]
+    plant: Option<Plant>,
+}
+
+impl Which {
+    fn schedule(&self) -> Result<Schedule, String> {
+        match (&self.file, self.seed) {
+            (Some(file), _) => read(file).map_err(|text| format!("{}: {text}", file.display())),
+            (None, seed) => Ok(Schedule::generate(seed.unwrap_or_default(), self.nodes)),
+        }
+    }
+
+    /// The command that plays it once more.
+    fn again(&self) -> String {
+        match (&self.file, self.seed) {
+            (Some(file), _) => command(&format!("--file {}", file.display()), self.plant),
+            (None, seed) => seed_again(seed.unwrap_or_default(), self.nodes, self.plant),
+        }
+    }
+}
+
+fn seed_again(seed: u64, nodes: u64, plant: Option<Plant>) -> String {
+    command(&format!("--seed {seed} --nodes {nodes}"), plant)
+}
+
+fn command(which: &str, plant: Option<Plant>) -> String {
+    let plant = plant.map_or_else(String::new, |plant| format!(" --plant {}", plant.name()));
+    format!("kingbus-sim run {which}{plant}")
 }
 
 fn seeds(text: &str) -> Result<Range<u64>, String> {
@@ -81,64 +146,120 @@ fn seeds(text: &str) -> Result<Range<u64>, String> {
     }
 }
 
-fn main() -> ExitCode {
-    match Arguments::parse().command {
-        Command::Run { seed, nodes, quiet } => {
-            let again = format!("kingbus-sim run --seed {seed} --nodes {nodes}");
-            played(&Schedule::generate(seed, nodes), quiet, &again)
-        }
-        Command::Replay { file, quiet } => match read(&file) {
-            Ok(schedule) => played(
-                &schedule,
-                quiet,
-                &format!("kingbus-sim replay {}", file.display()),
-            ),
-            Err(text) => {
-                eprintln!("kingbus-sim: {}: {text}", file.display());
-                ExitCode::from(2)
-            }
-        },
-        Command::Schedule { seed, nodes } => {
-            print!("{}", Schedule::generate(seed, nodes));
-            ExitCode::SUCCESS
-        }
-        Command::Soak {
-            seeds,
-            nodes,
-            jobs,
-            json,
-        } => {
-            let told = |seed: u64, failure: &Failure| {
-                println!("seed {seed}: {:?}: {}", failure.kind, failure.text);
-                println!("  repeat with: kingbus-sim run --seed {seed} --nodes {nodes}");
-            };
-            let summary = soak(seeds.start, seeds.end, nodes, jobs, &told);
-            summarise(&summary, json)
-        }
-    }
-}
-
-fn read(file: &PathBuf) -> Result<Schedule, String> {
+fn read(file: &Path) -> Result<Schedule, String> {
     let text = fs::read_to_string(file).map_err(|error| error.to_string())?;
     Schedule::parse(&text).map_err(|error| error.to_string())
 }
 
-fn played(schedule: &Schedule, quiet: bool, again: &str) -> ExitCode {
-    let print = (!quiet).then(|| Box::new(BufWriter::new(stdout())) as Box<dyn std::io::Write>);
-    let Outcome { hash, failure, .. } = run(schedule, None, print);
+fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Run { which, quiet } => play(&which, if quiet { How::Quiet } else { How::Full }),
+        Command::Explain { which, full } => play(&which, if full { How::Full } else { How::Story }),
+        Command::Replay { file, quiet } => {
+            let which = Which {
+                seed: None,
+                file: Some(file),
+                nodes: 3,
+                plant: None,
+            };
+            play(&which, if quiet { How::Quiet } else { How::Full })
+        }
+        Command::Schedule { which } => which.schedule().map(|schedule| {
+            print!("{schedule}");
+            0
+        }),
+        Command::Shrink { which, out } => make_small(&which, out),
+        Command::Soak {
+            seeds,
+            nodes,
+            jobs,
+            plant,
+            all_probes,
+            json,
+        } => {
+            let told = |seed: u64, failure: &Failure| {
+                failed(seed, failure, &seed_again(seed, nodes, plant));
+            };
+            let summary = soak(seeds.start, seeds.end, nodes, jobs, plant, &told);
+            summarise(&summary, all_probes, json)
+        }
+    };
+    done.map_or_else(
+        |text| {
+            eprintln!("kingbus-sim: {text}");
+            ExitCode::from(CANNOT)
+        },
+        ExitCode::from,
+    )
+}
+
+/// How much of a run is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum How {
+    Full,
+    Story,
+    Quiet,
+}
+
+fn play(which: &Which, how: How) -> Result<u8, String> {
+    let schedule = which.schedule()?;
+    let out = Box::new(BufWriter::new(stdout()));
+    let print = match how {
+        How::Full => Print::Full(out),
+        How::Story => {
+            print!("{schedule}");
+            Print::Story(out)
+        }
+        How::Quiet => Print::Nothing,
+    };
+    let Outcome { hash, failure, .. } = run(&schedule, which.plant, print);
     let code = match failure {
-        None => ExitCode::SUCCESS,
+        None => 0,
         Some(failure) => {
-            println!("FAILED ({:?}): {}", failure.kind, failure.text);
-            println!("repeat with: {again}");
-            ExitCode::from(failure.kind.exit_code())
+            failed(schedule.seed, &failure, &which.again());
+            if how == How::Quiet {
+                story(&failure);
+            }
+            failure.kind.exit_code()
         }
     };
     println!("{hash:016x}");
-    code
+    Ok(code)
 }
 
-fn summarise(summary: &Summary, json: Option<PathBuf>) -> ExitCode {
+/// What a person needs to look into a failure.
+fn failed(seed: u64, failure: &Failure, again: &str) {
+    let version = env!("CARGO_PKG_VERSION");
+    println!("seed {seed} FAILED, {:?}: {}", failure.kind, failure.text);
+    println!("  version {version}, repeat with: {again}");
+}
+
+fn story(failure: &Failure) {
+    println!("the last events:");
+    failure.story.iter().for_each(|line| println!("{line}"));
+}
+
+fn make_small(which: &Which, out: Option<PathBuf>) -> Result<u8, String> {
+    let Some(shrunk) = shrink(&which.schedule()?, which.plant) else {
+        return Err("it does not fail".to_owned());
+    };
+    let failure = &shrunk.failure;
+    let text = format!(
+        "# {}\n# shrunk in {} runs of version {} from: {}\n{}",
+        failure.text.replace('\n', "\n# "),
+        shrunk.runs,
+        env!("CARGO_PKG_VERSION"),
+        which.again(),
+        shrunk.schedule
+    );
+    match out {
+        None => print!("{text}"),
+        Some(file) => fs::write(&file, text).map_err(|e| format!("{}: {e}", file.display()))?,
+    }
+    Ok(failure.kind.exit_code())
+}
+
+fn summarise(summary: &Summary, all_probes: bool, json: Option<PathBuf>) -> Result<u8, String> {
     for (name, count) in summary.probes.list() {
         println!("{count:>12}  {name}");
     }
@@ -152,15 +273,17 @@ fn summarise(summary: &Summary, json: Option<PathBuf>) -> ExitCode {
         summary.steps as f64 / summary.seconds
     );
     if let Some((seed, failure)) = summary.failures.first() {
-        println!("the last events of seed {seed}:");
-        failure.story.iter().for_each(|line| println!("{line}"));
+        println!("seed {seed}:");
+        story(failure);
     }
     if let Some(file) = json {
         let text = serde_json::to_string(&summary.report()).expect("a summary is always encodable");
-        if let Err(error) = fs::write(&file, text + "\n") {
-            eprintln!("kingbus-sim: {}: {error}", file.display());
-            return ExitCode::from(2);
-        }
+        fs::write(&file, text + "\n").map_err(|e| format!("{}: {e}", file.display()))?;
     }
-    ExitCode::from(summary.exit_code())
+    let missed = summary.probes.missed();
+    if all_probes && summary.failed == 0 && !missed.is_empty() {
+        println!("never happened: {}", missed.join(", "));
+        return Ok(FailureKind::Expectation.exit_code());
+    }
+    Ok(summary.exit_code())
 }

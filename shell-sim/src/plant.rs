@@ -1,7 +1,7 @@
 //! Defects planted into the models' wiring, to show that the oracles bite.
 
 /// A defect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Plant {
     /// The disk says `Written` before the bytes are durable.
     WrittenBeforeDurable,
@@ -24,4 +24,15 @@ impl Plant {
         Plant::EarlyAcknowledgement,
         Plant::ForgottenDisk,
     ];
+
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Plant::WrittenBeforeDurable => "written-before-durable",
+            Plant::AlteredBytes => "altered-bytes",
+            Plant::SkippedTransaction => "skipped-transaction",
+            Plant::EarlyAcknowledgement => "early-acknowledgement",
+            Plant::ForgottenDisk => "forgotten-disk",
+        }
+    }
 }

@@ -2,6 +2,81 @@
 
 use std::collections::BTreeMap;
 
+/// Situations that the seeds of `ci/test` reach, each at least once. One that they reach no more says
+/// that the simulator has become weaker.
+pub const EXPECTED: [&str; 70] = [
+    "acknowledged_by_passing_over",
+    "acknowledged_by_the_request",
+    "acknowledgement_lost_with_the_connection",
+    "append_rejected",
+    "binlog_file_begun",
+    "checkpoint_made",
+    "clients_wait",
+    "crash",
+    "crash_between_effects",
+    "crash_inside_a_transaction",
+    "crash_soon_after_a_start",
+    "crash_while_paused",
+    "crash_while_syncing",
+    "crash_with_a_full_disk",
+    "cut_while_on_its_way",
+    "deposed_leader_does_not_know",
+    "deposed_leader_speaks",
+    "election_without_winner",
+    "entry_read_from_the_log",
+    "index_lost",
+    "index_was_behind_the_log",
+    "leader_crashed",
+    "leader_cut_off_with_its_source",
+    "leader_died_owing_acknowledgements",
+    "leader_disk_full",
+    "leader_elected",
+    "leader_elected_again",
+    "leader_paused",
+    "log_tail_replaced",
+    "log_tail_replaced_before_it_was_durable",
+    "loss_noticed",
+    "majority_lost",
+    "message_doubled",
+    "message_lost",
+    "message_to_a_dead_node",
+    "nobody_runs",
+    "node_far_behind",
+    "operator_refused",
+    "part_applied",
+    "pre_vote_refused",
+    "replica_credit_used_up",
+    "replica_finds_no_service",
+    "replica_heard_nothing",
+    "replica_left_inside_a_transaction",
+    "replica_refused",
+    "replica_resumed",
+    "replica_sent_away",
+    "replica_with_transactions_of_its_own",
+    "rotated_while_nobody_reads",
+    "rows_read",
+    "segment_discarded",
+    "segment_made",
+    "source_cut_inside_a_transaction",
+    "source_named_again",
+    "source_not_read",
+    "source_not_there",
+    "started_behind_a_seal",
+    "started_from_a_checkpoint",
+    "started_inside_a_transaction",
+    "started_with_nothing_applied",
+    "started_with_uncommitted_entries",
+    "started_without_a_checkpoint",
+    "stopped_serving",
+    "torn_tail_cut",
+    "transaction_across_segments",
+    "transaction_given_up",
+    "unsynced_writes_lost",
+    "vote_refused",
+    "woken_with_a_backlog",
+    "write_waits_for_space",
+];
+
 /// Counts by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Probes(BTreeMap<&'static str, u64>);
@@ -24,6 +99,12 @@ impl Probes {
         self.0.get(name).copied().unwrap_or(0)
     }
 
+    /// What was expected and never came up.
+    pub fn missed(&self) -> Vec<&'static str> {
+        let missed = EXPECTED.into_iter().filter(|name| self.count(name) == 0);
+        missed.collect()
+    }
+
     /// All counts, by name.
     pub fn list(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
         self.0.iter().map(|(name, count)| (*name, *count))
@@ -34,5 +115,25 @@ impl Probes {
         for (name, count) in other.list() {
             *self.0.entry(name).or_default() += count;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_expected_is_listed_once_and_in_order() {
+        assert!(EXPECTED.is_sorted_by(|one, next| one < next));
+        assert!(EXPECTED.len() >= 40);
+    }
+
+    #[test]
+    fn what_never_came_up_is_missed() {
+        let mut probes = Probes::default();
+        assert_eq!(probes.missed().len(), EXPECTED.len());
+        probes.hit(EXPECTED[3]);
+        assert!(!probes.missed().contains(&EXPECTED[3]));
+        assert_eq!(probes.missed().len(), EXPECTED.len() - 1);
     }
 }

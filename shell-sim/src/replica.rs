@@ -71,11 +71,18 @@ impl Replica {
         }
         if world.replica_holes % 2 == 1 {
             // Transactions of its own, as a replica has that is written to.
-            replica
-                .executed
-                .add_range(Tsid::untagged(Uuid([number as u8; 16])), 1, 5);
+            let Gtid { tsid, gno } = replica.own();
+            replica.executed.add_range(tsid, gno, 5);
         }
         replica
+    }
+
+    /// The first transaction that it made itself, if it made any.
+    pub fn own(&self) -> Gtid {
+        Gtid {
+            tsid: Tsid::untagged(Uuid([self.number as u8; 16])),
+            gno: 1,
+        }
     }
 
     /// It has all that the source has now, from a backup.

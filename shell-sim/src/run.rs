@@ -1,14 +1,13 @@
 //! One run: a schedule from its beginning to its end.
 
 use std::cell::RefCell;
-use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, Once};
 
 use crate::plant::Plant;
 use crate::probe::Probes;
 use crate::schedule::Schedule;
-use crate::trace::Trace;
+use crate::trace::{Print, Trace};
 use crate::world::{Progress, World};
 
 /// What a run came to.
@@ -33,6 +32,23 @@ pub struct Failure {
     pub text: String,
     /// The last notes of the event log.
     pub story: Vec<String>,
+}
+
+impl Failure {
+    /// Whether both are the same defect, as far as that shows: the same oracle, the same place of a
+    /// panic, the same probe.
+    pub fn is_like(&self, other: &Failure) -> bool {
+        self.kind == other.kind && self.what() == other.what()
+    }
+
+    fn what(&self) -> &str {
+        match self.kind {
+            FailureKind::Crash => self.text.lines().next().unwrap_or_default(),
+            FailureKind::Liveness => "",
+            FailureKind::Correctness => self.text.split(':').next().unwrap_or_default(),
+            FailureKind::Expectation => &self.text,
+        }
+    }
 }
 
 /// Ways to fail, each with an exit code of its own.
@@ -87,8 +103,8 @@ thread_local! {
     static RUNNING: RefCell<bool> = const { RefCell::new(false) };
 }
 
-/// Plays a schedule. Its event log goes to `print` too.
-pub fn run(schedule: &Schedule, plant: Option<Plant>, print: Option<Box<dyn Write>>) -> Outcome {
+/// Plays a schedule; its event log is printed as `print` says.
+pub fn run(schedule: &Schedule, plant: Option<Plant>, print: Print) -> Outcome {
     keep_panics();
     RUNNING.with(|running| *running.borrow_mut() = true);
     let trace = Trace::new(print);

@@ -6,9 +6,11 @@ use std::time::Instant;
 
 use serde::Serialize;
 
+use crate::plant::Plant;
 use crate::probe::Probes;
 use crate::run::{Failure, FailureKind, run};
 use crate::schedule::Schedule;
+use crate::trace::Print;
 
 /// Failures kept in full.
 const FAILURES_MAX: usize = 50;
@@ -83,6 +85,7 @@ pub fn soak(
     to: u64,
     nodes: u64,
     jobs: u64,
+    plant: Option<Plant>,
     told: &(dyn Fn(u64, &Failure) + Sync),
 ) -> Summary {
     let start = Instant::now();
@@ -97,7 +100,7 @@ pub fn soak(
                     if seed >= to {
                         break;
                     }
-                    own.one(seed, nodes, told);
+                    own.one(seed, nodes, plant, told);
                 }
                 total.lock().expect("no thread panics here").add(own);
             });
@@ -111,12 +114,18 @@ pub fn soak(
 }
 
 impl Summary {
-    fn one(&mut self, seed: u64, nodes: u64, told: &(dyn Fn(u64, &Failure) + Sync)) {
+    fn one(
+        &mut self,
+        seed: u64,
+        nodes: u64,
+        plant: Option<Plant>,
+        told: &(dyn Fn(u64, &Failure) + Sync),
+    ) {
         let schedule = Schedule::generate(seed, nodes);
-        let mut outcome = run(&schedule, None, None);
+        let mut outcome = run(&schedule, plant, Print::Nothing);
         // Some seeds run twice, and must come out alike.
         if seed.is_multiple_of(20) {
-            let again = run(&schedule, None, None);
+            let again = run(&schedule, plant, Print::Nothing);
             if again.hash != outcome.hash && outcome.failure.is_none() {
                 outcome.failure = Some(Failure {
                     kind: FailureKind::Correctness,

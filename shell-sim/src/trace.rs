@@ -6,9 +6,13 @@ use std::hash::{Hash, Hasher};
 use std::io::Write;
 
 use crate::rng::mix;
+use crate::story::{Teller, Told};
 
-/// Notes kept for the story of a failure.
-const TAIL_MAX: usize = 60;
+/// Lines kept for the story of a failure.
+const STORY_LINES_MAX: usize = 40;
+
+/// Notes kept for its last moments.
+const TAIL_MAX: usize = 20;
 
 /// Something that happened. Nodes and replicas go by their number from 1.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -26,6 +30,8 @@ pub enum Note {
     },
     /// A node died; so many of its unsynced writes were lost or torn.
     Crashed { node: u64, writes: u64, lost: u64 },
+    /// A node speaks as the leader of a term for the first time.
+    Leads { node: u64, term: u64 },
     /// A message between nodes left, or was lost.
     Sent {
         from: u64,
@@ -128,6 +134,7 @@ impl fmt::Display for Note {
                     "node {node} down: {lost} of {writes} unsynced writes lost or torn"
                 )
             }
+            Note::Leads { node, term } => write!(f, "node {node} leads in term {term}"),
             Note::Sent {
                 from,
                 to,
@@ -238,20 +245,34 @@ impl fmt::Display for Note {
     }
 }
 
+/// What of an event log is printed as it comes.
+pub enum Print {
+    /// Nothing.
+    Nothing,
+    /// Every note.
+    Full(Box<dyn Write>),
+    /// The [story](crate::story).
+    Story(Box<dyn Write>),
+}
+
 /// The event log.
 pub struct Trace {
     hash: Fold,
     count: u64,
+    teller: Teller,
+    story: VecDeque<Told>,
     tail: VecDeque<(u64, Note)>,
-    print: Option<Box<dyn Write>>,
+    print: Print,
 }
 
 impl Trace {
-    /// A log that is written to `print` too.
-    pub fn new(print: Option<Box<dyn Write>>) -> Trace {
+    /// A log that is printed too.
+    pub fn new(print: Print) -> Trace {
         Trace {
             hash: Fold(0),
             count: 0,
+            teller: Teller::default(),
+            story: VecDeque::with_capacity(STORY_LINES_MAX),
             tail: VecDeque::with_capacity(TAIL_MAX),
             print,
         }
@@ -261,14 +282,30 @@ impl Trace {
     pub fn note(&mut self, now_us: u64, note: Note) {
         self.count += 1;
         (now_us, &note).hash(&mut self.hash);
-        if let Some(out) = &mut self.print {
+        if let Print::Full(out) = &mut self.print {
             // A reader that went away does not change the run.
             let _ = writeln!(out, "{}", line(now_us, &note));
+        }
+        if let Some((meanwhile, event)) = self.teller.tell(now_us, &note) {
+            if let Some(meanwhile) = meanwhile {
+                self.told(Told::Meanwhile(meanwhile));
+            }
+            self.told(event);
         }
         if self.tail.len() == TAIL_MAX {
             self.tail.pop_front();
         }
         self.tail.push_back((now_us, note));
+    }
+
+    fn told(&mut self, told: Told) {
+        if let Print::Story(out) = &mut self.print {
+            let _ = writeln!(out, "{told}");
+        }
+        if self.story.len() == STORY_LINES_MAX {
+            self.story.pop_front();
+        }
+        self.story.push_back(told);
     }
 
     /// The hash of everything so far.
@@ -281,9 +318,13 @@ impl Trace {
         self.count
     }
 
-    /// The last notes, as lines.
+    /// The last lines of the story, and the last notes in full.
     pub fn story(&self) -> Vec<String> {
-        self.tail.iter().map(|(at, note)| line(*at, note)).collect()
+        let rest = self.teller.rest().map(Told::Meanwhile);
+        let story = self.story.iter().chain(&rest).map(Told::to_string);
+        let tail = self.tail.iter().map(|(at, note)| line(*at, note));
+        let between = "and the last notes in full:".to_owned();
+        story.chain([between]).chain(tail).collect()
     }
 }
 
@@ -293,7 +334,8 @@ pub fn mark(bytes: &[u8]) -> u32 {
     crc32c::crc32c(&bytes[..bytes.len().min(BYTES_MAX)]) ^ bytes.len() as u32
 }
 
-fn line(now_us: u64, note: &Note) -> String {
+/// A note with its time in milliseconds.
+pub(crate) fn line(now_us: u64, note: &Note) -> String {
     let (ms, us) = (now_us / 1_000, now_us % 1_000);
     format!("{ms:>7}.{us:03} {note}")
 }

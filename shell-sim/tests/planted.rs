@@ -3,6 +3,7 @@
 use kingbus_sim::plant::Plant;
 use kingbus_sim::run::{FailureKind, run};
 use kingbus_sim::schedule::Schedule;
+use kingbus_sim::trace::Print;
 
 const SEEDS_MAX: u64 = 60;
 
@@ -29,7 +30,7 @@ fn every_planted_defect_is_caught() {
     for plant in Plant::ALL {
         let found = (0..SEEDS_MAX).find_map(|seed| {
             let schedule = Schedule::generate(seed, 3);
-            let failure = run(&schedule, Some(plant), None).failure?;
+            let failure = run(&schedule, Some(plant), Print::Nothing).failure?;
             (failure.kind == FailureKind::Correctness).then_some((seed, failure.text))
         });
         let (seed, text) = found.unwrap_or_else(|| panic!("{plant:?} is not caught"));

@@ -4,6 +4,7 @@ use std::process::Command;
 
 use kingbus_sim::run::run;
 use kingbus_sim::schedule::Schedule;
+use kingbus_sim::trace::Print;
 
 fn last_line(seed: u64) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_kingbus-sim"))
@@ -24,7 +25,7 @@ fn two_processes_give_the_same_hash() {
 
 #[test]
 fn printing_the_event_log_does_not_change_its_hash() {
-    let outcome = run(&Schedule::generate(7, 3), None, None);
+    let outcome = run(&Schedule::generate(7, 3), None, Print::Nothing);
     assert_eq!(last_line(7), format!("{:016x}", outcome.hash));
 }
 

@@ -52,6 +52,9 @@ pub const CONTACT_LOST_MS: u64 = 2_000;
 /// Being behind the leader for longer than this, a node sends its replicas away.
 pub const LAG_MS_MAX: u64 = 10_000;
 
+/// A leader whose disk does not answer for so long hands over.
+pub const DISK_STUCK_MS: u64 = 3_000;
+
 /// First and longest pause before the source is tried again.
 pub const RETRY_MS_MIN: u64 = 100;
 /// Longest pause before the source is tried again.

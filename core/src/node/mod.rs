@@ -11,6 +11,7 @@ pub mod catalog;
 pub mod config;
 mod cursor;
 mod fetch;
+mod handover;
 pub mod index;
 mod ingest;
 pub mod meta;
@@ -119,6 +120,7 @@ impl Node {
             self.raft.tick();
         }
         self.note_commit_when_idle();
+        self.hand_over_if_stuck();
         self.expire_requests();
         self.replicas_tick();
     }

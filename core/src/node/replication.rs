@@ -16,7 +16,7 @@ use super::peer::Envelope;
 use super::port::{DiskEffect, Effect};
 use super::raft_log::{MESSAGE_BYTES_MAX, RaftLog};
 use crate::log::{HardState, Recovered, record_len};
-use crate::types::{Index, NodeId};
+use crate::types::{Index, NodeId, Tick};
 
 /// A write that was not answered.
 pub(super) struct Pending {
@@ -26,6 +26,8 @@ pub(super) struct Pending {
     seq: u64,
     /// What may be said when it is durable.
     messages: Vec<Message>,
+    /// When it was given to the disk.
+    pub(super) since: Tick,
 }
 
 /// Raft over what was recovered.
@@ -176,6 +178,7 @@ impl Node {
             ready: number,
             seq,
             messages,
+            since: self.now,
         });
         let committed = ready.take_committed_entries();
         self.raft.advance_append_async(ready);

@@ -44,6 +44,14 @@ impl Elections {
         self.leaders.values().next_back().copied()
     }
 
+    /// The highest term with a leader, and its leader.
+    pub fn last(&self) -> Option<(u64, usize)> {
+        self.leaders
+            .iter()
+            .next_back()
+            .map(|(term, node)| (*term, *node))
+    }
+
     /// Terms with a leader so far.
     pub fn terms(&self) -> usize {
         self.leaders.len()

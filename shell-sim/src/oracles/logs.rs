@@ -1,7 +1,7 @@
 //! The nodes' logs, as the records they write say: log matching and leader completeness (Raft,
 //! sections 5.3 and 5.4), and that recovery keeps all that was durable.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use kingbus_core::log::Recovered;
 use kingbus_core::types::Index;
@@ -37,6 +37,10 @@ pub struct Logs {
     entries: BTreeMap<(u64, u64), (u32, u64)>,
     /// Entries that took the place of others.
     pub overwritten: u64,
+    /// Those of them whose place was taken before they were durable.
+    pub overwritten_early: u64,
+    /// Entries that a node had, lost to others, and got once more.
+    pub came_back: u64,
 }
 
 #[derive(Debug, Default)]
@@ -48,6 +52,8 @@ struct Log {
     /// Records that were lost in crashes, as far as it is known. They may still lie behind the end, and
     /// count again when exactly what was before them is written anew.
     ghosts: Vec<Record>,
+    /// Index and term of entries whose place was taken.
+    replaced: BTreeSet<(u64, u64)>,
 }
 
 /// A log at one time: the terms of entries 1.., and the hard state.
@@ -70,6 +76,17 @@ impl View {
     }
 }
 
+impl Log {
+    /// Whether an entry at `index` is written and not durable.
+    fn is_pending(&self, index: u64) -> bool {
+        let is =
+            |record: &Record| matches!(record, Record::Entry { index: at, .. } if *at == index);
+        self.pending
+            .iter()
+            .any(|(_, records)| records.iter().any(is))
+    }
+}
+
 impl Logs {
     /// So many empty logs.
     pub fn new(nodes: usize) -> Logs {
@@ -77,6 +94,8 @@ impl Logs {
             nodes: (0..nodes).map(|_| Log::default()).collect(),
             entries: BTreeMap::new(),
             overwritten: 0,
+            overwritten_early: 0,
+            came_back: 0,
         }
     }
 
@@ -117,8 +136,14 @@ impl Logs {
                 }
             }
             let after_last = log.written.terms.len() as u64 + 1;
-            if matches!(record, Record::Entry { index, .. } if *index < after_last) {
-                self.overwritten += 1;
+            if let Record::Entry { index, term, .. } = *record {
+                self.came_back += u64::from(log.replaced.contains(&(index, term)));
+                if index < after_last {
+                    self.overwritten += 1;
+                    self.overwritten_early += u64::from(log.is_pending(index));
+                    let lost = &log.written.terms[index as usize - 1..];
+                    log.replaced.extend((index..).zip(lost.iter().copied()));
+                }
             }
             log.written.take(*record);
         }

@@ -35,6 +35,8 @@ struct Dump {
 /// What came of reading on.
 #[derive(Debug, Default)]
 pub struct Pumped {
+    /// The node has enough for now.
+    pub full: bool,
     /// Whether there may be more to read at once.
     pub more: bool,
     /// All transactions before this one are on the other side, so the dump's request said.
@@ -83,6 +85,7 @@ impl Link {
                 break;
             }
             if !dump.assembler.wants_input() {
+                pumped.full = true;
                 return Ok(pumped);
             }
             match dump.stream.next(source) {
@@ -110,6 +113,12 @@ impl Link {
         let part = Chunk::parse(&body).map(|chunk| chunk.part);
         dump.in_parts = matches!(part, Ok(Part::First | Part::Middle));
         Some((seq, body))
+    }
+
+    /// Whether transactions were read that are not acknowledged.
+    pub fn owes(&self) -> bool {
+        let owed = |dump: &Dump| !dump.ends.is_empty();
+        self.dump.as_ref().is_some_and(owed)
     }
 
     /// Whether a transaction has begun and not ended.

@@ -28,7 +28,8 @@ impl World {
             Effect::Admin(effect) => self.admin_effect(node, life, effect),
             Effect::Serving(serving) => {
                 let yes = matches!(serving, Serving::Yes { .. });
-                self.hosts[node].serves = yes;
+                let served = std::mem::replace(&mut self.hosts[node].serves, yes);
+                self.probes.hit_if(served && !yes, "stopped_serving");
                 self.note(Note::Serving {
                     node: node as u64 + 1,
                     yes,
@@ -180,12 +181,30 @@ impl World {
             len,
             sync,
         });
-        let overwritten = self.oracles.logs.overwritten;
-        self.oracles.logs.wrote(node, seq, records)?;
-        let replaced = self.oracles.logs.overwritten > overwritten;
-        self.probes.hit_if(replaced, "log_tail_replaced");
+        let full = self.hosts[node].disk.full;
+        self.probes.hit_if(full, "write_waits_for_space");
+        self.log_written(node, seq, records)?;
         self.begin_sync(node);
         self.strike_syncing(node);
+        Ok(())
+    }
+
+    fn log_written(
+        &mut self,
+        node: usize,
+        seq: u64,
+        records: Vec<Record>,
+    ) -> Result<(), Violation> {
+        let logs = &mut self.oracles.logs;
+        let before = (logs.overwritten, logs.overwritten_early, logs.came_back);
+        logs.wrote(node, seq, records)?;
+        let probes = &mut self.probes;
+        probes.hit_if(logs.overwritten > before.0, "log_tail_replaced");
+        probes.hit_if(
+            logs.overwritten_early > before.1,
+            "log_tail_replaced_before_it_was_durable",
+        );
+        probes.hit_if(logs.came_back > before.2, "replaced_entry_came_back");
         Ok(())
     }
 
@@ -229,7 +248,12 @@ impl World {
             crc,
             void,
         });
-        if matches!(part, Some(Part::First | Part::Middle)) {
+        let goes_on = matches!(part, Some(Part::First | Part::Middle));
+        let segment = goes_on.then_some(row.span.segment);
+        let before = std::mem::replace(&mut self.hosts[node].part_in, segment);
+        let across = part.is_some() && before.is_some_and(|before| before != row.span.segment);
+        self.probes.hit_if(across, "transaction_across_segments");
+        if goes_on {
             self.probes.hit("part_applied");
             self.strike_inside(node);
         }

@@ -5,6 +5,9 @@ use crate::oracles::Violation;
 use crate::schedule::{Fault, IndexLoss, Moment, Sides, Target, What};
 use crate::trace::Note;
 
+/// A crash is soon after a start if it comes within this time.
+const SOON_US: u64 = 100_000;
+
 impl World {
     /// The node a fault is about, from 0.
     fn resolve(&self, target: Target) -> usize {
@@ -15,6 +18,11 @@ impl World {
             Target::Leader => leader,
             Target::Follower => (leader + 1) % nodes,
         }
+    }
+
+    /// Whether it runs, and is the last leader there was.
+    fn is_leader(&self, node: usize) -> bool {
+        self.hosts[node].node.is_some() && self.oracles.elections.leader() == Some(node)
     }
 
     pub(super) fn fault(&mut self, number: usize) -> Result<(), Violation> {
@@ -37,11 +45,14 @@ impl World {
             }
             What::Pause { target } => {
                 let node = self.resolve(target);
+                self.probes.hit_if(self.is_leader(node), "leader_paused");
                 self.hosts[node].paused += 1;
                 self.over(lasts_us, number, node, 0);
             }
             What::Isolate { target, sides } => {
                 let node = self.resolve(target);
+                let reads = self.is_leader(node) && self.hosts[node].link.is_some();
+                self.probes.hit_if(reads, "leader_cut_off_with_its_source");
                 self.isolate(node, sides, true);
                 self.over(lasts_us, number, node, 0);
             }
@@ -59,6 +70,7 @@ impl World {
             }
             What::FullDisk { target } => {
                 let node = self.resolve(target);
+                self.probes.hit_if(self.is_leader(node), "leader_disk_full");
                 self.disk_full(node, true)?;
                 self.over(lasts_us, number, node, 0);
             }
@@ -74,6 +86,8 @@ impl World {
             What::SourceCut { .. } => (0..self.hosts.len()).for_each(|node| self.break_link(node)),
             What::Rotate => {
                 if self.source.up {
+                    let unread = self.hosts.iter().all(|host| host.link.is_none());
+                    self.probes.hit_if(unread, "rotated_while_nobody_reads");
                     self.source.rotate();
                     (0..self.hosts.len()).for_each(|node| self.read_soon(node));
                 }
@@ -245,6 +259,8 @@ impl World {
         let host = &mut self.hosts[node];
         host.paused = host.paused.saturating_sub(1);
         if host.paused == 0 {
+            self.probes
+                .hit_if(!host.parked.is_empty(), "woken_with_a_backlog");
             for event in std::mem::take(&mut host.parked) {
                 self.after(0, event);
             }
@@ -267,8 +283,11 @@ impl World {
             _ => IndexLoss::Kept,
         };
         let down_us = (*for_ms).max(1) * 1_000;
+        self.probe_crash(node);
         let host = &mut self.hosts[node];
         host.node = None;
+        host.part_in = None;
+        host.leads = false;
         host.serves = false;
         host.link = None;
         host.reading = false;
@@ -288,7 +307,6 @@ impl World {
                 self.network.arrived((from, to), frame.len() as u64);
             }
         }
-        self.probes.hit("crash");
         self.probes.hit_if(lost > 0, "unsynced_writes_lost");
         self.probes.hit_if(index == IndexLoss::Lost, "index_lost");
         self.note(Note::Crashed {
@@ -299,6 +317,25 @@ impl World {
         self.end_replicas_of(node);
         self.after(down_us, Event::Start { node });
         Ok(())
+    }
+
+    /// A node is about to die.
+    fn probe_crash(&mut self, node: usize) {
+        let host = &self.hosts[node];
+        let owes = host.link.as_ref().is_some_and(|link| link.owes());
+        let soon = host.started_us + SOON_US > self.now_us && host.life > 1;
+        let running = self.hosts.iter().filter(|host| host.node.is_some()).count();
+        let leads = self.is_leader(node);
+        let probes = &mut self.probes;
+        probes.hit("crash");
+        probes.hit_if(leads, "leader_crashed");
+        probes.hit_if(owes, "leader_died_owing_acknowledgements");
+        probes.hit_if(soon, "crash_soon_after_a_start");
+        probes.hit_if(host.disk.full, "crash_with_a_full_disk");
+        probes.hit_if(host.paused > 0, "crash_while_paused");
+        probes.hit_if(running == 1, "nobody_runs");
+        let majority = self.hosts.len() / 2 + 1;
+        probes.hit_if(running == majority, "majority_lost");
     }
 
     /// All faults are over: everything runs, and must be everywhere in time.

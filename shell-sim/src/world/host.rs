@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use kingbus_core::gtid::GtidSet;
 use kingbus_core::node::Node;
-use kingbus_core::types::ReplicaId;
+use kingbus_core::types::{ReplicaId, SegmentId};
 
 use super::TICK_US;
 use super::event::Event;
@@ -45,6 +45,12 @@ pub struct Host {
     pub executed: GtidSet,
     /// The last applied entry.
     pub applied: u64,
+    /// The segment of the last part it applied, of a transaction that goes on.
+    pub part_in: Option<SegmentId>,
+    /// Whether it says that it leads.
+    pub leads: bool,
+    /// When it started last.
+    pub started_us: u64,
     /// Length of a tick of its clock.
     pub tick_us: u64,
     pub(super) rng: Rng,
@@ -71,6 +77,9 @@ impl Host {
             armed: Vec::new(),
             executed: GtidSet::new(),
             applied: 0,
+            part_in: None,
+            leads: false,
+            started_us: 0,
             tick_us: clock.range(TICK_US - drift_us, TICK_US + drift_us),
             rng: Rng::new(seed, "host", number),
         }

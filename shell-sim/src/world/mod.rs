@@ -279,6 +279,7 @@ impl World {
             if let Some((left, fault)) = &mut self.hosts[node].effects_left {
                 if *left == 0 {
                     let fault = *fault;
+                    self.probes.hit("crash_between_effects");
                     return self.crash_planned(node, life, fault);
                 }
                 *left -= 1;

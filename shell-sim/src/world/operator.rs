@@ -11,6 +11,9 @@ use crate::trace::Note;
 /// The operator tries again after so long.
 const PATIENCE_US: u64 = 1_000_000;
 
+/// A node is far behind if it lacks so many entries that another has applied.
+const FAR_BEHIND: u64 = 100;
+
 /// Tokens of questions for the status.
 const STATUS_TOKEN: u64 = 0;
 
@@ -19,12 +22,14 @@ const STATUS_TOKEN: u64 = 0;
 pub struct Operator {
     done: bool,
     tried: u64,
+    asked_again: bool,
 }
 
 impl Operator {
     /// Names the source once more.
     pub fn again(&mut self) {
         self.done = false;
+        self.asked_again = true;
     }
 }
 
@@ -67,7 +72,10 @@ impl World {
         token: u64,
         done: bool,
     ) -> Result<(), Violation> {
+        self.probes.hit_if(!done, "operator_refused");
         if token == self.operator.tried {
+            let again = done && self.operator.asked_again;
+            self.probes.hit_if(again, "source_named_again");
             self.operator.done |= done;
         }
         self.note(Note::Operator {
@@ -114,6 +122,7 @@ impl World {
             let text = format!("node {}: {:?}", node + 1, status.disk.error);
             return self.fail("a_crash_is_not_damage", text);
         }
+        self.probe_status(node, status);
         self.hosts[node].executed = status.executed.clone();
         self.hosts[node].applied = status.applied;
         self.note(Note::Status {
@@ -124,6 +133,23 @@ impl World {
             applied: status.applied,
         });
         Ok(())
+    }
+
+    fn probe_status(&mut self, node: usize, status: &Status) {
+        let leads = |node: usize, host: &super::host::Host| {
+            host.node.is_some() && host.leads && self.oracles.elections.leader() != Some(node)
+        };
+        let old = self
+            .hosts
+            .iter()
+            .enumerate()
+            .any(|(n, host)| leads(n, host));
+        let furthest = self.hosts.iter().map(|host| host.applied).max();
+        let behind = furthest.unwrap_or(0).saturating_sub(status.applied);
+        let probes = &mut self.probes;
+        probes.hit_if(old, "deposed_leader_does_not_know");
+        probes.hit_if(behind >= FAR_BEHIND, "node_far_behind");
+        self.hosts[node].leads = status.role == "leader";
     }
 
     /// What is not everywhere yet.

@@ -21,14 +21,28 @@ impl World {
         let (from, to) = (node, envelope.to.0 as usize - 1);
         let message = &envelope.message;
         let (kind, term) = (message.msg_type, message.term);
+        let refused = match kind {
+            MessageType::MsgAppendResponse => "append_rejected",
+            MessageType::MsgRequestVoteResponse => "vote_refused",
+            _ => "pre_vote_refused",
+        };
+        self.probes.hit_if(message.reject, refused);
         match kind {
             MessageType::MsgAppend | MessageType::MsgHeartbeat => {
+                self.probe_leader(node, term);
                 let first = self.oracles.leads(node, term)?;
-                self.probes.hit_if(first, "leader_elected");
+                if first {
+                    self.probes.hit("leader_elected");
+                    self.note(Note::Leads {
+                        node: node as u64 + 1,
+                        term,
+                    });
+                }
             }
             MessageType::MsgRequestVoteResponse if !message.reject => {
                 self.oracles.elections.votes(node, term, message.to)?;
             }
+            MessageType::MsgTimeoutNow => self.probes.hit("leader_handed_over"),
             _ => {}
         }
         let mut note = Note::Sent {
@@ -48,6 +62,7 @@ impl World {
             .send(self.now_us, (from, to), len, &self.schedule.settings);
         match fate {
             Fate::Arrives(at, again) => {
+                self.probes.hit_if(again.is_some(), "message_doubled");
                 if let Some(at) = again {
                     let frame = frame.clone();
                     self.at(
@@ -74,7 +89,9 @@ impl World {
                 if let Note::Sent { lost, .. } = &mut note {
                     *lost = true;
                 }
+                self.probes.hit("message_lost");
                 if noticed {
+                    self.probes.hit("loss_noticed");
                     self.after(
                         1_000,
                         Event::Unreachable {
@@ -88,6 +105,18 @@ impl World {
         }
         self.note(note);
         Ok(())
+    }
+
+    /// A node speaks as the leader of a term.
+    fn probe_leader(&mut self, node: usize, term: u64) {
+        let Some((last, leader)) = self.oracles.elections.last() else {
+            return;
+        };
+        self.probes.hit_if(term < last, "deposed_leader_speaks");
+        self.probes
+            .hit_if(term > last + 1, "election_without_winner");
+        let again = term > last && node == leader;
+        self.probes.hit_if(again, "leader_elected_again");
     }
 
     /// The frame as a shell would put it on the wire: payloads that lie in the log are read.
@@ -123,7 +152,10 @@ impl World {
         if !copy {
             self.network.arrived((from, to), frame.len() as u64);
         }
-        if self.hosts[to].node.is_none() || !self.network.passes((from, to)) {
+        let dead = self.hosts[to].node.is_none();
+        self.probes.hit_if(dead, "message_to_a_dead_node");
+        if dead || !self.network.passes((from, to)) {
+            self.probes.hit_if(!dead, "cut_while_on_its_way");
             return Ok(());
         }
         let crc = crate::trace::mark(&frame);

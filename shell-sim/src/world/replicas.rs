@@ -25,6 +25,8 @@ impl World {
         let node = model.next_node % nodes;
         let host = &mut self.hosts[node];
         if host.node.is_none() || !host.serves || host.paused > 0 {
+            let alive = host.node.is_some() && host.paused == 0;
+            self.probes.hit_if(alive, "replica_finds_no_service");
             model.next_node = node + 1;
             self.after(RETRY_US, Event::ReplicaConnect { replica });
             return Ok(());
@@ -61,8 +63,11 @@ impl World {
         let (node, life, id) = (conn.node, conn.life, conn.id);
         let request = self.replicas[replica].request(&self.schedule.settings);
         let (number, at) = (self.replicas[replica].number, node as u64 + 1);
+        let model = &self.replicas[replica];
+        self.probes.hit_if(model.conns > 1, "replica_resumed");
+        let own = model.executed.contains(&model.own());
         self.probes
-            .hit_if(self.replicas[replica].conns > 1, "replica_resumed");
+            .hit_if(own, "replica_with_transactions_of_its_own");
         self.note(Note::ReplicaDump {
             replica: number,
             node: at,
@@ -122,6 +127,8 @@ impl World {
             );
             return self.fail("memory_is_bounded", text);
         }
+        let used = outstanding >= REPLICA_CREDIT_BYTES;
+        self.probes.hit_if(used, "replica_credit_used_up");
         let crc = crate::trace::mark(&bytes);
         self.note(Note::ReplicaSent {
             replica: replica as u64 + 1,

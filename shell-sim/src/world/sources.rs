@@ -39,6 +39,11 @@ impl World {
             } => {
                 if let Some(link) = current(&mut self.hosts[node].link, epoch) {
                     let (from, known) = link.dump(&self.source, executed, file, file_ordinal);
+                    let waits = self.schedule.settings.clients > 0;
+                    self.probes.hit_if(
+                        waits && known > self.source.acknowledged,
+                        "acknowledged_by_the_request",
+                    );
                     self.note(Note::Dump {
                         node: node as u64 + 1,
                         epoch: epoch.0,
@@ -53,6 +58,8 @@ impl World {
                     let before = link.committed(seq);
                     self.acknowledge_soon(node, before);
                     self.read_soon(node);
+                } else {
+                    self.probes.hit("committed_after_the_connection");
                 }
             }
             SourceEffect::Disconnect { epoch } => {
@@ -80,6 +87,7 @@ impl World {
         epoch: Epoch,
     ) -> Result<(), Violation> {
         if !self.source.up {
+            self.probes.hit("source_not_there");
             return self.source_failed(node, life, epoch, "connection refused");
         }
         let link = current(&mut self.hosts[node].link, epoch);
@@ -124,6 +132,9 @@ impl World {
             Ok(pumped) => pumped,
             Err(text) => return self.fail("the_source_is_understood", text),
         };
+        self.probes.hit_if(pumped.full, "source_not_read");
+        let skipped = pumped.known_before.is_some();
+        self.probes.hit_if(skipped, "acknowledged_by_passing_over");
         let inside = link.in_parts() || link.inside() && host.rng.chance(100_000);
         self.acknowledge_soon(node, pumped.known_before);
         if pumped.more {
@@ -242,6 +253,9 @@ impl World {
         let life = host.life;
         if let Some(link) = &mut host.link {
             link.broken = true;
+            let owed = link.owes();
+            self.probes
+                .hit_if(owed, "acknowledgement_lost_with_the_connection");
             let epoch = link.epoch;
             self.after(us, Event::SourceLost { node, life, epoch });
         }

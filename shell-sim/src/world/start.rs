@@ -1,5 +1,6 @@
 //! A node starts: its disk is recovered as a shell does it.
 
+use kingbus_core::log::Recovered;
 use kingbus_core::node::index::IndexOp;
 use kingbus_core::node::{Config, Node};
 use kingbus_core::types::NodeId;
@@ -23,6 +24,8 @@ impl World {
             host.disk = Disk::new(self.schedule.seed, number);
         }
         host.disk.lies = self.plant == Some(Plant::WrittenBeforeDurable);
+        host.started_us = self.now_us;
+        let checkpoint = host.disk.index.last_checkpoint().is_some();
         let opened = match host
             .disk
             .open(CLUSTER, self.schedule.settings.checkpoint_bytes)
@@ -50,6 +53,9 @@ impl World {
             recovered.applied.open.is_some(),
             "started_inside_a_transaction",
         );
+        if begun_before {
+            self.probe_recovery(checkpoint, &recovered, &opened.ops);
+        }
         let last = recovered.applied.index.0 + recovered.metas.len() as u64;
         self.note(Note::Started {
             node: number,
@@ -65,6 +71,19 @@ impl World {
         let first_tick = host.rng.range(1, TICK_US);
         self.after(first_tick, Event::Tick { node, life });
         self.drain(node, life)
+    }
+
+    fn probe_recovery(&mut self, checkpoint: bool, recovered: &Recovered, ops: &[Vec<IndexOp>]) {
+        let probes = &mut self.probes;
+        probes.hit_if(checkpoint, "started_from_a_checkpoint");
+        probes.hit_if(!checkpoint, "started_without_a_checkpoint");
+        probes.hit_if(!ops.is_empty(), "index_was_behind_the_log");
+        let uncommitted = !recovered.metas.is_empty();
+        probes.hit_if(uncommitted, "started_with_uncommitted_entries");
+        probes.hit_if(
+            recovered.applied.index.0 == 0,
+            "started_with_nothing_applied",
+        );
     }
 
     fn config(&self, node: usize) -> Config {
