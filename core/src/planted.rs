@@ -28,7 +28,6 @@ bugs! {
     SyncNotAsked = "sync-not-asked": "Entries are written without asking for `fdatasync`.",
     HeaderCrcIgnored = "header-crc-ignored": "A record's header is believed without its checksum.",
     BodyCrcIgnored = "body-crc-ignored": "A record's body is believed without its checksum.",
-    ChainIgnored = "chain-ignored": "A record need not follow the one before it.",
     DamageCutAsTail = "damage-cut-as-tail": "What was durable and is bad is cut like a torn tail.",
     DurableClaimedEarly = "durable-claimed-early": "A record says that all before it is durable.",
     VoteNotWritten = "vote-not-written": "Term and vote are not written when they change.",

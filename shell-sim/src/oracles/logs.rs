@@ -189,6 +189,15 @@ impl Logs {
                 return wrong(format!("entry {} was of term {was:?}, now {is:?}", at + 1));
             }
         }
+        let mut before = 0;
+        for (at, term) in found.terms.iter().enumerate() {
+            let known = self.entries.get(&(at as u64 + 1, *term));
+            if known.is_none_or(|(_, after)| *after != before) {
+                let text = format!("entry {} of term {term} follows term {before}", at + 1);
+                return wrong(format!("{text}, which nobody has written"));
+            }
+            before = *term;
+        }
         let vote_kept = found.vote == old.vote || old.vote == 0;
         if found.term < old.term || (found.term == old.term && !vote_kept) {
             return wrong(format!(
