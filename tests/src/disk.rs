@@ -64,14 +64,19 @@ pub fn used_bytes(segment: &Path) -> u64 {
     0
 }
 
-/// Makes the end of the last record as if its write had been cut off by a loss of power.
-pub fn tear_last_record(segment: &Path) {
-    let end = used_bytes(segment);
+/// Puts behind the last record what a write leaves that a loss of power cut short: a part of a header.
+pub fn leave_torn_record(segment: &Path) {
+    let end = used_bytes(segment).next_multiple_of(8);
     let file = OpenOptions::new()
+        .read(true)
         .write(true)
         .open(segment)
         .expect("a segment");
-    file.write_all_at(&[0; 6], end - 6)
+    // Behind the segment's header there is always a record.
+    let mut header = [0; 40];
+    file.read_exact_at(&mut header, 64)
+        .expect("a record's header");
+    file.write_all_at(&header, end)
         .expect("a write into the segment");
 }
 

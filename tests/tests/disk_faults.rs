@@ -37,13 +37,13 @@ fn a_torn_record_and_a_lost_index_are_mended_and_a_flipped_bit_is_refused() {
         load
     };
 
-    // Killed while it writes, and its last record torn as by a loss of power.
+    // Killed while it writes, with a torn record at the end, as by a loss of power.
     let load = write(&stage, 10);
     let victim = stage.cluster.leader();
     stage.cluster.nodes[victim].kill();
     load.stop();
     let data = stage.cluster.nodes[victim].data();
-    disk::tear_last_record(disk::segments(&data).last().expect("a segment"));
+    disk::leave_torn_record(disk::segments(&data).last().expect("a segment"));
     stage.cluster.nodes[victim].start();
     assert_whole(&stage);
 
