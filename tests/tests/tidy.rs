@@ -106,7 +106,11 @@ fn every_module_is_part_of_its_crate() {
     for crate_folder in ["core/src", "shell-tokio/src", "shell-sim/src"] {
         let sources = files(crate_folder, ".rs");
         let all: String = sources.iter().map(|(_, text)| text.as_str()).collect();
-        let dead = sources.iter().filter(|(path, _)| {
+        // Each file in `bin` is a program of its own.
+        let modules = sources.iter();
+        let modules =
+            modules.filter(|(path, _)| !path.components().any(|c| c.as_os_str() == "bin"));
+        let dead = modules.filter(|(path, _)| {
             let stem = path
                 .file_stem()
                 .and_then(|s| s.to_str())
