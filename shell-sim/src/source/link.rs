@@ -35,7 +35,7 @@ struct Dump {
 /// What came of reading on.
 #[derive(Debug, Default)]
 pub struct Pumped {
-    /// The node has enough for now.
+    /// The node has had enough.
     pub full: bool,
     /// Whether there may be more to read at once.
     pub more: bool,
