@@ -250,9 +250,9 @@ pub enum Print {
     /// Nothing.
     Nothing,
     /// Every note.
-    Full(Box<dyn Write>),
+    Full(Box<dyn Write + Send>),
     /// The [story](crate::story).
-    Story(Box<dyn Write>),
+    Story(Box<dyn Write + Send>),
 }
 
 /// The event log.

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use kingbus_core::log::Recovered;
+use kingbus_core::log::{Kind, RecordHeader, Recovered, SEGMENT_HEADER_LEN};
 use kingbus_core::types::Index;
 
 use super::Violation;
@@ -27,6 +27,37 @@ pub enum Record {
         /// The vote.
         vote: u64,
     },
+}
+
+impl Record {
+    /// The records in bytes that were written at `offset` of a segment.
+    pub fn parse_all(bytes: &[u8], offset: u64) -> Vec<Record> {
+        let mut records = Vec::new();
+        let mut at = if offset == 0 {
+            SEGMENT_HEADER_LEN as usize
+        } else {
+            0
+        };
+        while let Some(header) = bytes.get(at..).and_then(RecordHeader::parse) {
+            match header.kind {
+                Kind::Entry => records.push(Record::Entry {
+                    index: header.index.0,
+                    term: header.term.0,
+                    crc: header.body_crc,
+                }),
+                Kind::HardState => {
+                    records.push(Record::HardState {
+                        term: header.term.0,
+                        vote: header.index.0,
+                    });
+                }
+                Kind::Checkpoint | Kind::Seal => {}
+            }
+            at += header.record_len() as usize;
+        }
+        assert_eq!(at, bytes.len(), "a write is whole records");
+        records
+    }
 }
 
 /// The logs.

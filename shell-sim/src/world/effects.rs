@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 use kingbus_core::chunk::Part;
-use kingbus_core::log::{Kind, RecordHeader, SEGMENT_HEADER_LEN};
 use kingbus_core::node::index::{Content, IndexOp, Row};
 use kingbus_core::node::port::{
     AdminEffect, DiskEffect, DiskInput, Effect, Input, ReplicaEffect, Serving,
@@ -172,7 +171,7 @@ impl World {
         host.last_seq = seq;
         host.disk.write(seq, segment, offset, &parts, sync);
         let len = parts.iter().map(|part| part.len() as u64).sum();
-        let records = records(host.disk.segments.range(segment, offset, len), offset);
+        let records = Record::parse_all(host.disk.segments.range(segment, offset, len), offset);
         self.note(Note::Wrote {
             node: node as u64 + 1,
             seq,
@@ -259,33 +258,4 @@ impl World {
         }
         Ok(())
     }
-}
-
-/// The records in bytes that were written at `offset`.
-fn records(bytes: &[u8], offset: u64) -> Vec<Record> {
-    let mut records = Vec::new();
-    let mut at = if offset == 0 {
-        SEGMENT_HEADER_LEN as usize
-    } else {
-        0
-    };
-    while let Some(header) = bytes.get(at..).and_then(RecordHeader::parse) {
-        match header.kind {
-            Kind::Entry => records.push(Record::Entry {
-                index: header.index.0,
-                term: header.term.0,
-                crc: header.body_crc,
-            }),
-            Kind::HardState => {
-                records.push(Record::HardState {
-                    term: header.term.0,
-                    vote: header.index.0,
-                });
-            }
-            Kind::Checkpoint | Kind::Seal => {}
-        }
-        at += header.record_len() as usize;
-    }
-    assert_eq!(at, bytes.len(), "a write is whole records");
-    records
 }
