@@ -24,6 +24,8 @@ pub struct Summary {
     pub steps: u64,
     /// How long it took.
     pub seconds: f64,
+    /// Processor time of all threads.
+    pub cpu_seconds: f64,
     /// Failed runs.
     pub failed: u64,
     /// The first of them, by seed.
@@ -38,6 +40,7 @@ pub struct Report {
     seeds: u64,
     steps: u64,
     seconds: f64,
+    cpu_seconds: f64,
     failed: u64,
     failures: Vec<ReportedFailure>,
     probes: std::collections::BTreeMap<String, u64>,
@@ -68,6 +71,7 @@ impl Summary {
             seeds: self.seeds,
             steps: self.steps,
             seconds: self.seconds,
+            cpu_seconds: self.cpu_seconds,
             failed: self.failed,
             failures: failures.collect(),
             probes: self
@@ -88,7 +92,7 @@ pub fn soak(
     plant: Option<Plant>,
     told: &(dyn Fn(u64, &Failure) + Sync),
 ) -> Summary {
-    let start = Instant::now();
+    let (start, cpu) = (Instant::now(), cpu_seconds());
     let next = AtomicU64::new(from);
     let total = Mutex::new(Summary::default());
     std::thread::scope(|scope| {
@@ -108,9 +112,16 @@ pub fn soak(
     });
     let mut summary = total.into_inner().expect("no thread panics here");
     summary.seconds = start.elapsed().as_secs_f64();
+    summary.cpu_seconds = cpu_seconds() - cpu;
     summary.failures.sort_by_key(|(seed, _)| *seed);
     summary.failures.truncate(FAILURES_MAX);
     summary
+}
+
+/// Processor time of this process so far.
+fn cpu_seconds() -> f64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
 impl Summary {

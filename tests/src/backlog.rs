@@ -12,8 +12,8 @@ use crate::scratch::cache;
 const SMALL_BYTES: u64 = 500;
 /// Column bytes of a transaction of [`Size::Large`].
 const LARGE_BYTES: u64 = 1_000_000;
-/// The cache is not to grow by more than the backlog.
-const FLAGS: &[&str] = &["--innodb-redo-log-capacity=32M"];
+/// The cache is not to grow by more than the backlog; many readers come.
+const FLAGS: &[&str] = &["--innodb-redo-log-capacity=32M", "--max-connections=400"];
 /// Connections that fill a backlog.
 const WRITERS: u64 = 2;
 

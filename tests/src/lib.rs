@@ -9,6 +9,7 @@ pub mod backlog;
 pub mod binlog;
 pub mod check;
 pub mod disk;
+pub mod dump;
 pub mod failover;
 pub mod http;
 pub mod kingbus;

@@ -35,19 +35,25 @@ pub fn mysql_tool(name: &str) -> PathBuf {
 
 /// The `kingbus` program: `$KINGBUS_BIN`, or the one that cargo built beside this program.
 pub fn kingbus() -> PathBuf {
-    if let Some(path) = env::var_os("KINGBUS_BIN") {
-        return PathBuf::from(path);
-    }
+    env::var_os("KINGBUS_BIN").map_or_else(|| built("kingbus"), PathBuf::from)
+}
+
+/// The `kingbus-sim` program that cargo built beside this program.
+pub fn simulator() -> PathBuf {
+    built("kingbus-sim")
+}
+
+fn built(name: &str) -> PathBuf {
     let this = env::current_exe().expect("the path of this program");
     // Tests lie in `deps`, programs beside kingbus.
     this.ancestors()
         .skip(1)
         .take(2)
-        .map(|folder| folder.join("kingbus"))
+        .map(|folder| folder.join(name))
         .find(|program| program.is_file())
         .unwrap_or_else(|| {
             panic!(
-                "no kingbus near {}: run `cargo build --release --workspace`",
+                "no {name} near {}: run `cargo build --release --workspace`",
                 this.display()
             )
         })

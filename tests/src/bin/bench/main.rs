@@ -1,0 +1,85 @@
+//! Speed and memory, on one machine with real servers.
+
+#![allow(clippy::print_stdout, reason = "figures are printed on the terminal")]
+
+mod drain;
+mod failover;
+mod fanout;
+mod figures;
+mod latency;
+mod limits;
+mod simulator;
+
+use std::path::PathBuf;
+
+use clap::Parser;
+use kingbus_tests::backlog::Size;
+
+use self::figures::Figures;
+
+/// Measures kingbus on this machine.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// A small backlog and one run: to see that it works.
+    #[arg(long)]
+    quick: bool,
+    /// Writes one line of JSON a figure.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Only this part: limits, small, large, fanout, latency, huge, failover or simulator.
+    #[arg(long, value_name = "PART")]
+    only: Vec<String>,
+}
+
+/// The parts, in their order.
+const PARTS: [&str; 8] = [
+    "limits",
+    "small",
+    "large",
+    "fanout",
+    "latency",
+    "huge",
+    "failover",
+    "simulator",
+];
+
+impl Arguments {
+    fn wants(&self, part: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| only == part)
+    }
+
+    fn runs(&self) -> usize {
+        if self.quick { 1 } else { 3 }
+    }
+
+    fn backlog_bytes(&self) -> u64 {
+        if self.quick { 32 << 20 } else { 1 << 30 }
+    }
+}
+
+fn main() {
+    let arguments = Arguments::parse();
+    if let Some(wrong) = arguments
+        .only
+        .iter()
+        .find(|only| !PARTS.contains(&only.as_str()))
+    {
+        eprintln!("there is no part {wrong}; there are: {}", PARTS.join(", "));
+        std::process::exit(2);
+    }
+    let mut figures = Figures::default();
+    for part in PARTS.into_iter().filter(|part| arguments.wants(part)) {
+        match part {
+            "limits" => limits::limits(&arguments, &mut figures),
+            "small" => drain::drains(&arguments, &mut figures, Size::Small),
+            "large" => drain::drains(&arguments, &mut figures, Size::Large),
+            "fanout" => fanout::fanout(&arguments, &mut figures),
+            "latency" => latency::latency(&arguments, &mut figures),
+            "huge" => drain::huge_transaction(&mut figures),
+            "failover" => failover::failover(&arguments, &mut figures),
+            "simulator" => simulator::simulator(&arguments, &mut figures),
+            other => unreachable!("{other} is not among the parts"),
+        }
+    }
+    figures.print(arguments.json.as_deref());
+}

@@ -1,0 +1,221 @@
+//! A reader that takes a dump as fast as it comes, and looks at no more than the events' headers.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use kingbus_core::auth::{Nonce, Password, Plugin, scramble};
+use kingbus_core::event::{Checksum, GtidEvent, Header, kind};
+use kingbus_core::gtid::{Gtid, GtidSet};
+use kingbus_core::packet::write_packet;
+use kingbus_core::reader::Reader;
+
+use crate::mysqld::REPL;
+
+/// Room for one read of the socket.
+const READ_BYTES: usize = 256 * 1024;
+/// Packet header and status byte, in front of each event.
+const FRAME_BYTES: usize = 5;
+/// A packet of this length is continued by the next.
+const PACKET_BYTES_MAX: usize = 0xff_ffff;
+/// A source that says nothing for so long has failed.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// LONG_PASSWORD, LONG_FLAG, PROTOCOL_41, TRANSACTIONS, SECURE_CONNECTION, PLUGIN_AUTH.
+const CAPABILITIES: u32 = 0x0008_a205;
+const UTF8MB4: u8 = 45;
+const COM_QUERY: u8 = 3;
+const COM_BINLOG_DUMP_GTID: u8 = 0x1e;
+
+/// A connection with a running dump.
+#[derive(Debug)]
+pub struct Dump {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+    /// What of the buffer is filled and was not looked at.
+    ready: std::ops::Range<usize>,
+    /// Bytes of the present packet that are still to be passed over.
+    pass: usize,
+    /// Whether the next packet continues the last one.
+    continues: bool,
+    /// Bytes read from the socket so far.
+    pub bytes: u64,
+}
+
+/// What a reader looks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A transaction begins.
+    Gtid(Gtid),
+    /// A transaction's commit.
+    Xid,
+}
+
+impl Dump {
+    /// Logs in at a port of 127.0.0.1 and asks for all transactions but these.
+    ///
+    /// # Panics
+    /// When the server refuses.
+    pub fn start(port: u16, server_id: u32, executed: &str) -> Dump {
+        let stream = TcpStream::connect(("127.0.0.1", port))
+            .unwrap_or_else(|e| panic!("no connection to port {port}: {e}"));
+        stream.set_nodelay(true).expect("an option of the socket");
+        stream
+            .set_read_timeout(Some(SILENCE))
+            .expect("an option of the socket");
+        let mut dump = Dump {
+            stream,
+            buffer: vec![0; READ_BYTES],
+            ready: 0..0,
+            pass: 0,
+            continues: false,
+            bytes: 0,
+        };
+        dump.log_in(server_id, executed);
+        dump
+    }
+
+    fn log_in(&mut self, server_id: u32, executed: &str) {
+        let greeting = self.answer();
+        let nonce = nonce(&greeting).expect("a greeting");
+        self.send(1, &response(&nonce));
+        // Of an account that this server has met before: the password need not be sent.
+        while self.answer().first() != Some(&0) {}
+        for statement in [
+            "SET @source_binlog_checksum = 'CRC32', @master_binlog_checksum = 'CRC32'".to_owned(),
+            format!("SET @replica_uuid = '00000000-0000-0000-0000-0000{server_id:08x}'"),
+        ] {
+            self.send(0, &[&[COM_QUERY], statement.as_bytes()].concat());
+            self.answer();
+        }
+        let executed: GtidSet = executed.parse().expect("a GTID set");
+        let executed = executed.encode();
+        let mut dump = vec![COM_BINLOG_DUMP_GTID, 0, 0];
+        dump.extend_from_slice(&server_id.to_le_bytes());
+        dump.extend_from_slice(&0u32.to_le_bytes());
+        dump.extend_from_slice(&4u64.to_le_bytes());
+        dump.extend_from_slice(&(executed.len() as u32).to_le_bytes());
+        dump.extend_from_slice(&executed);
+        self.send(0, &dump);
+    }
+
+    fn send(&mut self, mut seq: u8, payload: &[u8]) {
+        let mut packet = Vec::new();
+        write_packet(&mut packet, &mut seq, payload);
+        self.stream.write_all(&packet).expect("a write");
+    }
+
+    /// One short packet.
+    fn answer(&mut self) -> Vec<u8> {
+        let mut header = [0; 4];
+        self.stream.read_exact(&mut header).expect("an answer");
+        let len = u32::from_le_bytes([header[0], header[1], header[2], 0]);
+        let mut payload = vec![0; len as usize];
+        self.stream.read_exact(&mut payload).expect("an answer");
+        let text = String::from_utf8_lossy(&payload);
+        assert_ne!(payload.first(), Some(&0xff), "the server refused: {text}");
+        payload
+    }
+
+    /// Reads on to the next beginning or commit of a transaction.
+    ///
+    /// # Panics
+    /// When the stream ends, stops for long, or is refused.
+    pub fn read(&mut self) -> Event {
+        loop {
+            let passed = self.pass.min(self.ready.len());
+            self.ready.start += passed;
+            self.pass -= passed;
+            if self.pass == 0
+                && let Some(event) = self.packet()
+            {
+                if let Some(event) = event {
+                    return event;
+                }
+                continue;
+            }
+            self.fill();
+        }
+    }
+
+    /// Looks at the packet that begins here; None while too little of it is there, Some(None) when it
+    /// is of no interest.
+    fn packet(&mut self) -> Option<Option<Event>> {
+        let bytes = &self.buffer[self.ready.clone()];
+        let len = usize::from(*bytes.first()?)
+            | usize::from(*bytes.get(1)?) << 8
+            | usize::from(*bytes.get(2)?) << 16;
+        if self.continues {
+            self.continues = len == PACKET_BYTES_MAX;
+            self.ready.start += 4;
+            self.pass = len;
+            return Some(None);
+        }
+        let status = *bytes.get(4)?;
+        let text = || String::from_utf8_lossy(&bytes[FRAME_BYTES..]).into_owned();
+        assert_eq!(status, 0, "the dump ended: {}", text());
+        let header = Header::parse(bytes.get(FRAME_BYTES..)?);
+        let seen = match header?.kind {
+            kind::GTID | kind::GTID_TAGGED => {
+                let event = bytes.get(FRAME_BYTES..4 + len)?;
+                let gtid = GtidEvent::parse(event, Checksum::Crc32).expect("a GTID event");
+                gtid.gtid.map(Event::Gtid)
+            }
+            kind::XID => Some(Event::Xid),
+            _ => None,
+        };
+        self.pass = 4 + len;
+        self.continues = len == PACKET_BYTES_MAX;
+        Some(seen)
+    }
+
+    fn fill(&mut self) {
+        if self.ready.is_empty() {
+            self.ready = 0..0;
+        } else if self.ready.start > 0 {
+            self.buffer.copy_within(self.ready.clone(), 0);
+            self.ready = 0..self.ready.len();
+        }
+        let read = self.stream.read(&mut self.buffer[self.ready.end..]);
+        let read = read.unwrap_or_else(|e| panic!("nothing came for {SILENCE:?}: {e}"));
+        assert!(read > 0, "the server closed the connection");
+        self.ready.end += read;
+        self.bytes += read as u64;
+    }
+
+    /// Reads on until so many transactions have begun in all, and returns the bytes read.
+    pub fn read_transactions(&mut self, count: u64) -> u64 {
+        let mut seen = 0;
+        while seen < count {
+            seen += u64::from(matches!(self.read(), Event::Gtid(_)));
+        }
+        self.bytes
+    }
+}
+
+/// The challenge in a server's greeting.
+fn nonce(greeting: &[u8]) -> Option<Nonce> {
+    let mut reader = Reader::new(greeting);
+    reader.u8()?;
+    reader.nul_str()?;
+    reader.u32()?;
+    let first = reader.bytes(8)?;
+    // A zero byte, capabilities, collation, status, capabilities, a length, and room.
+    reader.bytes(1 + 2 + 1 + 2 + 2 + 1 + 10)?;
+    let nonce = [first, reader.bytes(12)?].concat();
+    nonce.try_into().ok()
+}
+
+fn response(nonce: &Nonce) -> Vec<u8> {
+    let scramble = scramble(Plugin::CachingSha2, nonce, &Password::new(REPL));
+    let mut response = CAPABILITIES.to_le_bytes().to_vec();
+    response.extend_from_slice(&(1u32 << 30).to_le_bytes());
+    response.push(UTF8MB4);
+    response.extend_from_slice(&[0; 23]);
+    response.extend_from_slice(REPL.as_bytes());
+    response.extend_from_slice(&[0, scramble.len() as u8]);
+    response.extend_from_slice(&scramble);
+    response.extend_from_slice(Plugin::CachingSha2.name().as_bytes());
+    response.push(0);
+    response
+}
