@@ -7,16 +7,17 @@ use std::time::Duration;
 
 use kingbus_core::node::Node;
 use kingbus_core::node::port::{
-    AdminInput, DiskInput, Effect, Input, PeerInput, ReplicaInput, Serving, SourceInput,
+    AdminInput, DiskInput, Effect, Input, PeerInput, ReplicaInput, SourceInput,
 };
 use kingbus_core::types::TICK_MS;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use crate::disk::Disk;
 use crate::http::Requests;
 use crate::peers::Peers;
 use crate::replicas::Registry;
+use crate::serving::ServingState;
 use crate::source::Connector;
 
 /// Inputs waiting at once; who brings more waits.
@@ -96,7 +97,7 @@ pub struct Outlets {
     /// Clients.
     pub replicas: Registry,
     /// Whether clients are served.
-    pub serving: watch::Sender<Serving>,
+    pub serving: ServingState,
     /// The disk.
     pub disk: Disk,
     /// The operator.
@@ -138,14 +139,10 @@ impl Driver {
         }
     }
 
-    /// Drives until `stop`, then lets the disk finish. To be called on a thread of its own.
-    pub fn run(mut self, stop: oneshot::Receiver<()>) -> Result<(), DriverError> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .build();
-        let runtime = runtime.expect("the system has room for a timer");
-        let ended = runtime.block_on(self.drive(stop));
-        self.outlets.disk.stop();
+    /// Drives until `stop`, then lets the disk finish. To be run on a thread of its own.
+    pub async fn run(mut self, stop: oneshot::Receiver<()>) -> Result<(), DriverError> {
+        let ended = self.drive(stop).await;
+        self.outlets.disk.stop().await;
         ended
     }
 
@@ -224,7 +221,7 @@ impl Driver {
             }
             Effect::Admin(effect) => self.outlets.requests.carry_out(effect),
             Effect::Serving(serving) => {
-                self.outlets.serving.send_replace(serving);
+                self.outlets.serving.set(serving);
             }
         }
         Ok(())

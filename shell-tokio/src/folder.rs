@@ -1,6 +1,5 @@
 //! The data folder: who owns it, and what is kept in it besides log and index.
 
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -10,6 +9,7 @@ use kingbus_core::gtid::Uuid;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
+use crate::os::{self, DirBuilder, File, OpenOptions};
 use crate::secret::Secret;
 
 /// Time for another process to let go of the folder, and pause between looks.
@@ -48,20 +48,20 @@ impl Folder {
             private(&path.join("lock"), false).map_err(|error| failed("cannot be used", &error))?;
         let began = Instant::now();
         loop {
-            match lock.try_lock() {
+            match os::lock(&lock) {
                 Ok(()) => break,
                 // The kernel may still be at work on a process that was killed.
-                Err(TryLockError::WouldBlock) if began.elapsed() < LOCK_PATIENCE => {
+                Err(error) if is_taken(&error) && began.elapsed() < LOCK_PATIENCE => {
                     std::thread::sleep(LOCK_PAUSE);
                 }
-                Err(TryLockError::WouldBlock) => {
+                Err(error) if is_taken(&error) => {
                     return Err(format!(
                         "data = {}: in use by another kingbus. Stop it, or give this node a folder of \
                          its own",
                         path.display()
                     ));
                 }
-                Err(TryLockError::Error(error)) => return Err(failed("cannot be locked", &error)),
+                Err(error) => return Err(failed("cannot be locked", &error)),
             }
         }
         Ok(Folder {
@@ -112,14 +112,14 @@ impl Folder {
         if let Some(text) = self.read(&file)? {
             return Ok(Secret::new(text.trim_end()));
         }
-        let bytes: [u8; 32] = rand::random();
+        let bytes: [u8; 32] = os::random();
         let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         self.keep(&file, &text)?;
         Ok(Secret::new(text))
     }
 
     fn read(&self, file: &Path) -> Result<Option<String>, String> {
-        match std::fs::read_to_string(file) {
+        match os::read_to_string(file) {
             Ok(text) if text.is_empty() => Ok(None),
             Ok(text) => Ok(Some(text)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -134,11 +134,16 @@ impl Folder {
             let mut out = private(&new, true)?;
             out.write_all(text.as_bytes())?;
             out.sync_all()?;
-            std::fs::rename(&new, file)?;
-            File::open(&self.path)?.sync_all()
+            os::rename(&new, file)?;
+            os::sync_folder(&self.path)
         };
         keep().map_err(|error: io::Error| format!("{}: cannot be written: {error}", file.display()))
     }
+}
+
+/// Whether another process has the lock.
+fn is_taken(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock
 }
 
 /// A file only this user may read.
@@ -153,7 +158,7 @@ fn private(path: &Path, truncate: bool) -> io::Result<File> {
 
 /// A random UUID (version 4).
 fn random_uuid() -> Uuid {
-    let mut bytes: [u8; 16] = rand::random();
+    let mut bytes: [u8; 16] = os::random();
     bytes[6] = bytes[6] & 0x0f | 0x40;
     bytes[8] = bytes[8] & 0x3f | 0x80;
     Uuid(bytes)

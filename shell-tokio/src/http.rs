@@ -25,13 +25,13 @@ use kingbus_core::node::port::{AdminEffect, AdminInput};
 use kingbus_core::node::status::{SourceStatus, Status};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tracing::info;
 
 use crate::config::parse_start;
 use crate::driver::Inbox;
+use crate::os::{self, TcpListener};
 use crate::secret::{Keys, Secret};
 
 /// Longest body; a GTID set may be long.
@@ -182,7 +182,7 @@ impl Port {
             .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
             .layer(middleware::from_fn_with_state(self.clone(), authorize))
             .with_state(self);
-        axum::serve(listener, routes).await
+        axum::serve(os::http(listener), routes).await
     }
 
     async fn status(&self) -> Result<Box<Status>, Response> {

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! One thread drives the node and never waits for anything but its inputs; two more own the segment
-//! files and the index; all sockets live on a tokio runtime.
+//! files and the index; all sockets live on a tokio runtime. What comes from the operating system comes
+//! through [`os`], which a simulation replaces.
 
 pub mod cli;
 mod client;
@@ -19,9 +20,11 @@ mod folder;
 mod http;
 mod journal;
 mod opening;
+pub mod os;
 pub mod peers;
 pub mod replicas;
 pub mod secret;
 pub mod serve;
+mod serving;
 mod show;
 mod source;

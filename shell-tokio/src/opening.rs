@@ -193,11 +193,10 @@ mod tests {
 
     use kingbus_core::node::catalog::{SourceDefinition, Start};
     use kingbus_core::node::config::RECENT_ROWS_MAX_DEFAULT;
-    use kingbus_core::node::port::Serving;
     use kingbus_core::node::status::Status;
     use kingbus_core::node::{Config, Node};
     use kingbus_core::types::NodeId;
-    use tokio::sync::{oneshot, watch};
+    use tokio::sync::oneshot;
 
     use super::*;
     use crate::disk::{Cache, Disk, Reader};
@@ -206,6 +205,7 @@ mod tests {
     use crate::peers::Peers;
     use crate::replicas::Registry;
     use crate::secret::{Keys, Secret};
+    use crate::serving::ServingState;
     use crate::source::{Connector, Identity};
 
     const CLUSTER: Uuid = Uuid([7; 16]);
@@ -225,12 +225,11 @@ mod tests {
             keys: keys.clone(),
         };
         let requests = Arc::new(Requests::new(inbox.clone()));
-        let text = String::new();
         let outlets = Outlets {
             peers: Peers::default(),
             source: Connector::new(identity, inbox, runtime.handle().clone()),
             replicas: Registry::default(),
-            serving: watch::channel(Serving::No { text }).0,
+            serving: ServingState::not(""),
             disk: Disk::start(opened.files, opened.index, &reader, answers),
             requests: requests.clone(),
         };
@@ -245,9 +244,8 @@ mod tests {
             recent_rows_max: RECENT_ROWS_MAX_DEFAULT,
         };
         let (stop, stopped) = oneshot::channel();
-        let driver = std::thread::spawn(move || {
-            Driver::new(Node::new(config, opened.recovered), inputs, outlets).run(stopped)
-        });
+        let driver = Driver::new(Node::new(config, opened.recovered), inputs, outlets);
+        let driver = runtime.spawn(driver.run(stopped));
         let status = runtime.block_on(async {
             for host in sources {
                 let definition = SourceDefinition {
@@ -269,7 +267,8 @@ mod tests {
             }
         });
         stop.send(()).expect("the driver runs");
-        driver.join().expect("no panic").expect("no error");
+        let ended = runtime.block_on(driver);
+        ended.expect("no panic").expect("no error");
         status
     }
 

@@ -6,6 +6,8 @@ use hmac::{Hmac, Mac};
 use kingbus_core::node::catalog::Sealed;
 use sha2::Sha256;
 
+use crate::os;
+
 /// Shortest secret that a cluster may have, in bytes.
 pub const SECRET_BYTES_MIN: usize = 16;
 
@@ -84,7 +86,7 @@ impl Keys {
 
     /// Encrypts a password, so that only a node with the same secret can read it.
     pub fn seal(&self, password: &Secret) -> Sealed {
-        let nonce: [u8; NONCE_LEN] = rand::random();
+        let nonce: [u8; NONCE_LEN] = os::random();
         let payload = Payload {
             msg: password.0.as_bytes(),
             aad: SEALED_FOR,

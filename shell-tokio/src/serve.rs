@@ -3,21 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kingbus_core::auth::Password;
 use kingbus_core::gtid::Uuid;
 use kingbus_core::log::Damage;
-use kingbus_core::node::port::Serving;
 use kingbus_core::node::status::{DiskStatus, SourceStatus, Status};
 use kingbus_core::node::{self, Node};
 use kingbus_core::replica::{Account, Identity};
 use kingbus_core::types::NodeId;
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{error, info, warn};
 
 use crate::config::{self, Config};
@@ -26,9 +24,11 @@ use crate::driver::{self, Driver, Inbox, Outlets};
 use crate::folder::Folder;
 use crate::http::{self, Answerer, Requests};
 use crate::opening::{self, Opened, Trouble};
+use crate::os::{self, TcpListener};
 use crate::peers::{self, Credentials, Peers};
 use crate::replicas::{self, Registry};
 use crate::secret::Keys;
+use crate::serving::ServingState;
 use crate::{journal, source};
 
 /// Replicas are gone, and the disk has what it was given, in this time after the order to stop.
@@ -49,7 +49,7 @@ pub fn run(config: &Config) -> Result<(), String> {
         .enable_all()
         .build();
     let runtime = runtime.map_err(|error| format!("the runtime cannot be started: {error}"))?;
-    let ended = runtime.block_on(serve(config, &folder));
+    let ended = runtime.block_on(serve(config, &folder, asked_to_stop()));
     runtime.shutdown_timeout(Duration::from_millis(100));
     ended
 }
@@ -77,7 +77,13 @@ struct Base<'a> {
     peers: Option<TcpListener>,
 }
 
-async fn serve(config: &Config, folder: &Folder) -> Result<(), String> {
+/// Runs a node on an opened folder until `stop`, on the running runtime. Error: one text for the
+/// operator.
+pub async fn serve(
+    config: &Config,
+    folder: &Folder,
+    stop: impl Future<Output = ()>,
+) -> Result<(), String> {
     let uuid = folder.server_uuid(config)?;
     let secret = match &config.cluster {
         Some(cluster) => cluster.secret.clone(),
@@ -96,10 +102,10 @@ async fn serve(config: &Config, folder: &Folder) -> Result<(), String> {
         peers,
     };
     let data = folder.path().to_owned();
-    let opened = tokio::task::spawn_blocking(move || opening::open(&data, uuid)).await;
-    match opened.map_err(|_| "the log cannot be opened; see above".to_owned())? {
-        Ok(opened) => base.run_node(opened).await,
-        Err(Trouble::Damaged(damage)) => base.run_damaged(&damage).await,
+    let opened = os::blocking(move || opening::open(&data, uuid)).await;
+    match opened.ok_or("the log cannot be opened; see above")? {
+        Ok(opened) => base.run_node(opened, stop).await,
+        Err(Trouble::Damaged(damage)) => base.run_damaged(&damage, stop).await,
         Err(Trouble::Failed(text)) => Err(text),
     }
 }
@@ -126,15 +132,13 @@ async fn bind(key: &str, address: &str) -> Result<TcpListener, String> {
 }
 
 impl Base<'_> {
-    async fn run_node(self, opened: Opened) -> Result<(), String> {
+    async fn run_node(self, opened: Opened, stop: impl Future<Output = ()>) -> Result<(), String> {
         let config = self.config;
         let (inbox, answers, inputs) = driver::queues();
         let cache = Arc::new(Cache::new(disk::CACHE_BYTES_MAX));
         let reader = Reader::new(opened.files.clone(), cache, answers.clone());
         let requests = Arc::new(Requests::new(inbox.clone()));
-        let (serving, serves) = watch::channel(Serving::No {
-            text: "this node has only just begun".to_owned(),
-        });
+        let serving = ServingState::not("this node has only just begun");
         let registry = Registry::default();
         let outlets = Outlets {
             peers: self.start_peers(&reader),
@@ -144,17 +148,17 @@ impl Base<'_> {
                 tokio::runtime::Handle::current(),
             ),
             replicas: registry.clone(),
-            serving,
+            serving: serving.clone(),
             disk: Disk::start(opened.files, opened.index, &reader, answers),
             requests: requests.clone(),
         };
         let node_config = self.node_config();
         let (stop_node, stopped) = oneshot::channel();
         let (ended_to, mut ended) = oneshot::channel();
-        let thread = disk::spawn("node", move || {
-            let node = Node::new(node_config, opened.recovered);
+        let driver = Driver::new(Node::new(node_config, opened.recovered), inputs, outlets);
+        let thread = os::spawn("node", async move {
             // Nobody listens once the process is being stopped.
-            let _ = ended_to.send(Driver::new(node, inputs, outlets).run(stopped));
+            let _ = ended_to.send(driver.run(stopped).await);
         });
         let own_source = config
             .source
@@ -163,13 +167,14 @@ impl Base<'_> {
         tokio::spawn(journal::write(requests.clone()));
         let ports = self.start_ports(
             Answerer::Node(requests),
-            serves,
+            serving,
             Some(reader),
             inbox,
             registry,
         )?;
         let result = tokio::select! {
-            () = asked_to_stop() => Ok(()),
+            biased;
+            () = stop => Ok(()),
             ended = &mut ended => Err(match ended {
                 Ok(Err(error)) => error.to_string(),
                 Ok(Ok(())) | Err(_) => "the node failed; see the log above".to_owned(),
@@ -181,19 +186,18 @@ impl Base<'_> {
         }
         // A node that ended by itself hears nothing.
         let _ = stop_node.send(());
-        let joined = timeout(
-            STOP_TIMEOUT,
-            tokio::task::spawn_blocking(move || thread.join()),
-        )
-        .await;
-        if joined.is_err() {
+        if timeout(STOP_TIMEOUT, thread.ended()).await.is_err() {
             warn!("the disk is slow; what it has not written is not acknowledged either");
         }
         result
     }
 
     /// Says what is wrong, on all ports, and neither votes nor serves.
-    async fn run_damaged(self, damage: &Damage) -> Result<(), String> {
+    async fn run_damaged(
+        self,
+        damage: &Damage,
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), String> {
         let text = format!(
             "{damage}. This node neither votes nor serves; the others go on without it while they are \
              a majority. Put back an intact copy of that file, then restart"
@@ -201,11 +205,11 @@ impl Base<'_> {
         error!("{text}");
         let status = Arc::new(damaged_status(self.config.node(), damage, &text));
         let refusal = format!("the disk of this node cannot be trusted: {damage}");
-        let (_serving, serves) = watch::channel(Serving::No { text: refusal });
+        let serving = ServingState::not(refusal);
         let (inbox, _answers, _inputs) = driver::queues();
         let answerer = Answerer::Damaged(status);
-        let ports = self.start_ports(answerer, serves, None, inbox, Registry::default())?;
-        asked_to_stop().await;
+        let ports = self.start_ports(answerer, serving, None, inbox, Registry::default())?;
+        stop.await;
         ports.stop().await;
         Ok(())
     }
@@ -261,7 +265,7 @@ impl Base<'_> {
     fn start_ports(
         self,
         answerer: Answerer,
-        serving: watch::Receiver<Serving>,
+        serving: ServingState,
         reader: Option<Reader>,
         inbox: Inbox,
         registry: Registry,

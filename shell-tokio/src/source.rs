@@ -2,7 +2,7 @@
 //! and what the session says to the node. When to connect, and when again, is the node's business.
 
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kingbus_core::auth::Password;
 use kingbus_core::gtid::Uuid;
@@ -11,11 +11,11 @@ use kingbus_core::node::port::{SourceEffect, SourceInput};
 use kingbus_core::source::{Input, Output, Session, Settings};
 use kingbus_core::types::Epoch;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
-use tokio::time::{interval, timeout};
+use tokio::time::{Instant, interval, timeout};
 
 use crate::driver::{Inbox, NodeGone};
+use crate::os::{self, TcpStream};
 use crate::secret::Keys;
 
 /// A connection is to be made in this time.
@@ -258,7 +258,7 @@ fn settings(identity: &Identity, definition: SourceDefinition, password: Passwor
         heartbeat_ms: HEARTBEAT_MS,
         timeout_ms: TIMEOUT_MS,
         semi_sync: definition.semi_sync,
-        random: rand::random(),
+        random: os::random(),
     }
 }
 

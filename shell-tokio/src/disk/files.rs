@@ -1,7 +1,6 @@
 //! The segment files: `log/%016x.seg`, made at their full length, some of them held open.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -9,8 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 use kingbus_core::types::SegmentId;
-use rustix::fs::FallocateFlags;
-use rustix::io::Errno;
+
+use crate::os::{self, File, OpenOptions};
 
 /// Files held open at once.
 const OPEN_MAX: usize = 32;
@@ -28,7 +27,7 @@ pub struct Files {
 impl Files {
     /// The segments in `folder`, which is made if missing.
     pub fn open(folder: &Path) -> io::Result<Files> {
-        std::fs::create_dir_all(folder)?;
+        os::create_dir_all(folder)?;
         Ok(Files {
             folder: folder.to_owned(),
             open: Mutex::default(),
@@ -43,7 +42,7 @@ impl Files {
     /// All segments there are, ascending, with the lengths of their files.
     pub fn list(&self) -> io::Result<BTreeMap<SegmentId, u64>> {
         let mut found = BTreeMap::new();
-        for entry in std::fs::read_dir(&self.folder)? {
+        for entry in os::read_dir(&self.folder)? {
             let entry = entry?;
             let name = entry.file_name();
             let id = name.to_str().and_then(|name| name.strip_suffix(".seg"));
@@ -63,18 +62,13 @@ impl Files {
             .create(true)
             .truncate(true)
             .open(&path)?;
-        match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, len) {
-            Ok(()) => {}
-            // Such a file system finds out later that it is full.
-            Err(Errno::OPNOTSUPP | Errno::NOSYS) => file.set_len(len)?,
-            Err(error) => {
-                // What was allocated goes back to those who can use it.
-                file.set_len(0)?;
-                return Err(error.into());
-            }
+        if let Err(error) = os::allocate(&file, len) {
+            // What was allocated goes back to those who can use it.
+            file.set_len(0)?;
+            return Err(error);
         }
         file.sync_all()?;
-        File::open(&self.folder)?.sync_all()?;
+        os::sync_folder(&self.folder)?;
         self.hold(segment, Arc::new(file));
         Ok(())
     }
@@ -82,7 +76,7 @@ impl Files {
     /// Deletes a segment file.
     pub fn delete(&self, segment: SegmentId) -> io::Result<()> {
         self.held().remove(&segment);
-        std::fs::remove_file(self.path(segment))
+        os::remove_file(self.path(segment))
     }
 
     /// A segment file, for reading and writing.
@@ -141,14 +135,14 @@ pub fn write_at(file: &File, mut offset: u64, parts: &[Bytes]) -> io::Result<()>
     let mut rest = &mut slices[..];
     while !rest.is_empty() {
         let now = rest.len().min(SLICES_MAX);
-        match rustix::io::pwritev(file, &rest[..now], offset) {
+        match os::write_at(file, &rest[..now], offset) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(n) => {
                 offset += n as u64;
                 IoSlice::advance_slices(&mut rest, n);
             }
-            Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
     }
     Ok(())

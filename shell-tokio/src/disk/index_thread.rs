@@ -1,12 +1,14 @@
 //! The thread that keeps the index and answers from it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use kingbus_core::node::index::IndexOp;
 use kingbus_core::node::port::DiskInput;
 use kingbus_core::types::{Index as LogIndex, Span};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::sleep;
 
 use super::Answers;
 use super::index::{Index, IndexError};
@@ -40,28 +42,32 @@ pub(super) enum IndexJob {
 
 /// Works until there is nobody left to give jobs. An index that fails is deleted: the next start makes
 /// it anew.
-pub(super) fn run(
+pub(super) async fn run(
     mut index: Index,
-    jobs: &Receiver<IndexJob>,
-    reader: &Reader,
-    answers: &Answers,
-    stop: &AtomicBool,
+    mut jobs: UnboundedReceiver<IndexJob>,
+    reader: Reader,
+    answers: Answers,
+    stop: Arc<AtomicBool>,
 ) {
     let mut next = None;
     loop {
-        let Some(job) = next.take().or_else(|| jobs.recv().ok()) else {
-            return;
+        let job = match next.take() {
+            Some(job) => job,
+            None => match jobs.recv().await {
+                Some(job) => job,
+                None => return,
+            },
         };
         let done = match job {
             IndexJob::Put(mut ops) => {
-                next = gather(&mut ops, jobs);
-                match put(index, &ops, stop) {
+                next = gather(&mut ops, &mut jobs);
+                match put(index, &ops, &stop).await {
                     Ok(Some(open)) => {
                         index = open;
                         Ok(())
                     }
                     Ok(None) => return,
-                    Err((folder, error)) => return given_up(&folder, error, answers),
+                    Err((folder, error)) => return given_up(&folder, error, &answers),
                 }
             }
             IndexJob::Rows {
@@ -71,18 +77,18 @@ pub(super) fn run(
                 rows_max,
             } => index
                 .rows(from, to, rows_max)
-                .map(|rows| answer(answers, DiskInput::Rows { token, rows })),
+                .map(|rows| answer(&answers, DiskInput::Rows { token, rows })),
             IndexJob::Checkpoint { token, at } => index.checkpoint(at).map(|checkpoint| {
                 let checkpoint = checkpoint.map(Box::new);
-                answer(answers, DiskInput::Checkpoint { token, checkpoint });
+                answer(&answers, DiskInput::Checkpoint { token, checkpoint });
             }),
             IndexJob::File { token, at } => index
                 .file(at)
-                .map(|file| answer(answers, DiskInput::File { token, file })),
+                .map(|file| answer(&answers, DiskInput::File { token, file })),
             IndexJob::Body { token, span } => {
                 // What cannot be read is reported by the reader.
                 if let Ok(body) = reader.read_blocking(span) {
-                    answer(answers, DiskInput::Body { token, body });
+                    answer(&answers, DiskInput::Body { token, body });
                 }
                 Ok(())
             }
@@ -90,13 +96,13 @@ pub(super) fn run(
         if let Err(error) = done {
             let folder = index.folder().to_owned();
             drop(index);
-            return given_up(&folder, error, answers);
+            return given_up(&folder, error, &answers);
         }
     }
 }
 
 /// Adds what else is queued to be put; returns the first job that is something else.
-fn gather(ops: &mut Vec<IndexOp>, jobs: &Receiver<IndexJob>) -> Option<IndexJob> {
+fn gather(ops: &mut Vec<IndexOp>, jobs: &mut UnboundedReceiver<IndexJob>) -> Option<IndexJob> {
     while ops.len() < GROUP_OPS_MAX {
         match jobs.try_recv().ok()? {
             IndexJob::Put(more) => ops.extend(more),
@@ -110,7 +116,11 @@ type Failed = (std::path::PathBuf, IndexError);
 
 /// Puts them, as soon as there is space: RocksDB takes no more writes after it met a full disk, so it
 /// is opened again. None: kingbus is being stopped.
-fn put(mut index: Index, ops: &[IndexOp], stop: &AtomicBool) -> Result<Option<Index>, Failed> {
+async fn put(
+    mut index: Index,
+    ops: &[IndexOp],
+    stop: &AtomicBool,
+) -> Result<Option<Index>, Failed> {
     let folder = index.folder().to_owned();
     loop {
         match index.put(ops) {
@@ -122,7 +132,7 @@ fn put(mut index: Index, ops: &[IndexOp], stop: &AtomicBool) -> Result<Option<In
             if stop.load(Ordering::Relaxed) {
                 return Ok(None);
             }
-            std::thread::sleep(FULL_PAUSE);
+            sleep(FULL_PAUSE).await;
             match Index::open(&folder) {
                 Ok(index) => break index,
                 Err(IndexError::Full) => {}

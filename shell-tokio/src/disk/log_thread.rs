@@ -2,20 +2,21 @@
 //! `fdatasync`, answers once.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use bytes::Bytes;
 use kingbus_core::node::port::DiskInput;
 use kingbus_core::types::SegmentId;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::sleep;
 
 use super::Answers;
 use super::cache::Cache;
 use super::files::{self, Files};
+use crate::os::{self, File};
 
 /// Pause before a full disk is tried again.
 const FULL_PAUSE: Duration = Duration::from_millis(500);
@@ -76,10 +77,10 @@ impl LogThread {
 
     /// Works until there is nobody left to give jobs, or until the disk fails: what failed once is
     /// not tried again, since the kernel may have dropped what it could not write.
-    pub(super) fn run(mut self, jobs: &Receiver<LogJob>) {
-        while let Ok(first) = jobs.recv() {
-            let group = std::iter::once(first).chain(jobs.try_iter().take(GROUP_JOBS_MAX - 1));
-            match self.group(group) {
+    pub(super) async fn run(mut self, mut jobs: UnboundedReceiver<LogJob>) {
+        let mut group = Vec::new();
+        while jobs.recv_many(&mut group, GROUP_JOBS_MAX).await > 0 {
+            match self.group(group.drain(..)).await {
                 Ok(()) => {}
                 Err(Trouble::Stopped) => return,
                 Err(Trouble::Broken(text)) => {
@@ -89,14 +90,14 @@ impl LogThread {
             }
         }
         // The node may go on asking; nothing is written any more.
-        while jobs.recv().is_ok() {}
+        while jobs.recv().await.is_some() {}
     }
 
-    fn group(&mut self, jobs: impl Iterator<Item = LogJob>) -> Result<(), Trouble> {
+    async fn group(&mut self, jobs: impl Iterator<Item = LogJob>) -> Result<(), Trouble> {
         let mut last = None;
         for job in jobs {
             match job {
-                LogJob::Create { segment, len } => self.create(segment, len)?,
+                LogJob::Create { segment, len } => self.create(segment, len).await?,
                 LogJob::Write {
                     seq,
                     segment,
@@ -104,7 +105,7 @@ impl LogThread {
                     parts,
                     sync,
                 } => {
-                    self.write(segment, offset, &parts)?;
+                    self.write(segment, offset, &parts).await?;
                     if sync {
                         last = Some(seq);
                     }
@@ -113,26 +114,32 @@ impl LogThread {
         }
         let Some(seq) = last else { return Ok(()) };
         while let Some((segment, file)) = self.dirty.pop_first() {
-            file.sync_data()
+            os::sync_data(&file)
+                .await
                 .map_err(|error| self.broken("made durable", segment, &error))?;
         }
         self.answer(DiskInput::Written { seq });
         Ok(())
     }
 
-    fn create(&mut self, segment: SegmentId, len: u64) -> Result<(), Trouble> {
+    async fn create(&mut self, segment: SegmentId, len: u64) -> Result<(), Trouble> {
         while let Err(error) = self.files.create(segment, len) {
-            self.wait_for_space("made", segment, &error)?;
+            self.wait_for_space("made", segment, &error).await?;
         }
         self.not_full();
         Ok(())
     }
 
-    fn write(&mut self, segment: SegmentId, offset: u64, parts: &[Bytes]) -> Result<(), Trouble> {
+    async fn write(
+        &mut self,
+        segment: SegmentId,
+        offset: u64,
+        parts: &[Bytes],
+    ) -> Result<(), Trouble> {
         let file = self.files.get(segment);
         let file = file.map_err(|error| self.broken("opened", segment, &error))?;
         while let Err(error) = files::write_at(&file, offset, parts) {
-            self.wait_for_space("written", segment, &error)?;
+            self.wait_for_space("written", segment, &error).await?;
         }
         self.not_full();
         self.dirty.insert(segment, file);
@@ -140,7 +147,7 @@ impl LogThread {
         Ok(())
     }
 
-    fn wait_for_space(
+    async fn wait_for_space(
         &mut self,
         what: &str,
         segment: SegmentId,
@@ -156,7 +163,7 @@ impl LogThread {
             self.full = true;
             self.answer(DiskInput::Full(true));
         }
-        std::thread::sleep(FULL_PAUSE);
+        sleep(FULL_PAUSE).await;
         Ok(())
     }
 
@@ -182,24 +189,22 @@ impl LogThread {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc;
-
-    use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+    use tokio::sync::mpsc::unbounded_channel;
 
     use super::*;
 
     /// Does these jobs, all queued at once, and returns the answers.
-    fn run(folder: &std::path::Path, jobs: Vec<LogJob>) -> UnboundedReceiver<DiskInput> {
+    async fn run(folder: &std::path::Path, jobs: Vec<LogJob>) -> UnboundedReceiver<DiskInput> {
         let files = Arc::new(Files::open(folder).expect("opened"));
         let (answers, answered) = unbounded_channel();
         let stop = Arc::new(AtomicBool::new(false));
         let thread = LogThread::new(files, Arc::new(Cache::new(0)), answers, stop);
-        let (to, queue) = mpsc::channel();
+        let (to, queue) = unbounded_channel();
         for job in jobs {
             to.send(job).expect("queued");
         }
         drop(to);
-        thread.run(&queue);
+        thread.run(queue).await;
         answered
     }
 
@@ -215,8 +220,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn writes_that_wait_are_answered_together() {
+    #[tokio::test]
+    async fn writes_that_wait_are_answered_together() {
         let folder = tempfile::tempdir().expect("a folder");
         let create = LogJob::Create {
             segment: SegmentId(1),
@@ -228,7 +233,7 @@ mod tests {
             write(2, 8, true),
             write(3, 16, false),
         ];
-        let mut answers = run(folder.path(), jobs);
+        let mut answers = run(folder.path(), jobs).await;
         assert!(matches!(
             answers.try_recv(),
             Ok(DiskInput::Written { seq: 2 })
@@ -241,8 +246,8 @@ mod tests {
         );
     }
 
-    #[test]
-    fn nothing_is_written_after_an_error() {
+    #[tokio::test]
+    async fn nothing_is_written_after_an_error() {
         let folder = tempfile::tempdir().expect("a folder");
         let create = LogJob::Create {
             segment: SegmentId(1),
@@ -251,7 +256,8 @@ mod tests {
         let mut answers = run(
             folder.path(),
             vec![write(1, 0, true), create, write(2, 8, true)],
-        );
+        )
+        .await;
         match answers.try_recv() {
             Ok(DiskInput::Damaged { text }) => assert!(text.contains("0000000000000001.seg")),
             other => panic!("damage, not {other:?}"),

@@ -15,11 +15,9 @@ mod reader;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc;
-use std::thread::JoinHandle;
 
 use kingbus_core::node::port::{DiskEffect, DiskInput};
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc::{self, UnboundedSender};
 
 pub use self::cache::{CACHE_BYTES_MAX, Cache};
 pub use self::files::Files;
@@ -27,6 +25,7 @@ use self::index::Index;
 use self::index_thread::IndexJob;
 use self::log_thread::{LogJob, LogThread};
 pub use self::reader::{Reader, Unreadable};
+use crate::os;
 
 /// Folder of the segment files, inside the data folder.
 pub fn log_folder(data: &Path) -> PathBuf {
@@ -44,10 +43,10 @@ pub type Answers = UnboundedSender<DiskInput>;
 /// The threads of the disk, and what they share.
 pub struct Disk {
     cache: Arc<Cache>,
-    log: Option<mpsc::Sender<LogJob>>,
-    index: Option<mpsc::Sender<IndexJob>>,
+    log: UnboundedSender<LogJob>,
+    index: UnboundedSender<IndexJob>,
     stop: Arc<AtomicBool>,
-    threads: Vec<JoinHandle<()>>,
+    threads: [os::Thread; 2],
 }
 
 impl Disk {
@@ -55,19 +54,19 @@ impl Disk {
     pub fn start(files: Arc<Files>, index: Index, reader: &Reader, answers: Answers) -> Disk {
         let stop = Arc::new(AtomicBool::new(false));
         let cache = reader.cache().clone();
-        let (log, log_jobs) = mpsc::channel();
-        let (index_jobs_in, index_jobs) = mpsc::channel();
+        // What is queued is bounded by what the node has in flight.
+        let (log, log_jobs) = mpsc::unbounded_channel();
+        let (index_to, index_jobs) = mpsc::unbounded_channel();
         let thread = LogThread::new(files, cache.clone(), answers.clone(), stop.clone());
-        let log_thread = spawn("log", move || thread.run(&log_jobs));
-        let (reader, stop_index) = (reader.clone(), stop.clone());
-        let index_thread = spawn("index", move || {
-            index_thread::run(index, &index_jobs, &reader, &answers, &stop_index)
-        });
-        let threads = vec![log_thread, index_thread];
+        let of_index = index_thread::run(index, index_jobs, reader.clone(), answers, stop.clone());
+        let threads = [
+            os::spawn("log", thread.run(log_jobs)),
+            os::spawn("index", of_index),
+        ];
         Disk {
             cache,
-            log: Some(log),
-            index: Some(index_jobs_in),
+            log,
+            index: index_to,
             stop,
             threads,
         }
@@ -75,12 +74,8 @@ impl Disk {
 
     /// Takes an effect of the node; never waits. False: a thread is gone, and with it the disk.
     pub fn carry_out(&self, effect: DiskEffect) -> bool {
-        let to_index = |job| {
-            self.index
-                .as_ref()
-                .is_some_and(|index| index.send(job).is_ok())
-        };
-        let to_log = |job| self.log.as_ref().is_some_and(|log| log.send(job).is_ok());
+        let to_index = |job| self.index.send(job).is_ok();
+        let to_log = |job| self.log.send(job).is_ok();
         match effect {
             DiskEffect::Create { segment, len } => to_log(LogJob::Create { segment, len }),
             DiskEffect::Write {
@@ -120,18 +115,11 @@ impl Disk {
     }
 
     /// Carries out what was given, unless the disk is full, and ends the threads.
-    pub fn stop(mut self) {
+    pub async fn stop(self) {
         self.stop.store(true, Ordering::Relaxed);
-        (self.log, self.index) = (None, None);
-        for thread in self.threads.drain(..) {
-            // A panic of the thread was reported when it happened.
-            let _ = thread.join();
+        drop((self.log, self.index));
+        for thread in self.threads {
+            thread.ended().await;
         }
     }
-}
-
-/// Starts a named thread.
-pub(crate) fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
-    let thread = std::thread::Builder::new().name(name.to_owned());
-    thread.spawn(run).expect("the system has room for a thread")
 }

@@ -12,6 +12,7 @@ use kingbus_core::types::Span;
 use super::Answers;
 use super::cache::Cache;
 use super::files::{self, Files};
+use crate::os;
 
 /// Read at once, for those who read on from there.
 const WINDOW_BYTES: usize = 1 << 20;
@@ -69,8 +70,8 @@ impl Reader {
             return Ok(body);
         }
         let shared = self.shared.clone();
-        let read = tokio::task::spawn_blocking(move || shared.stored(span));
-        read.await.unwrap_or(Err(Unreadable))
+        let read = os::blocking(move || shared.stored(span)).await;
+        read.unwrap_or(Err(Unreadable))
     }
 
     /// The body at `span`; may wait for the disk.

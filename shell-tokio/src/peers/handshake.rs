@@ -16,6 +16,7 @@ use kingbus_core::gtid::Uuid;
 use kingbus_core::types::NodeId;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
+use crate::os;
 use crate::secret::{Keys, mac, mac_is};
 
 const MAGIC: &[u8; 8] = b"KBPEER1\n";
@@ -146,7 +147,7 @@ where
 }
 
 fn hello(own: &Credentials, to: NodeId) -> Hello {
-    let nonce: [u8; 32] = rand::random();
+    let nonce: [u8; 32] = os::random();
     let mut hello = [0; HELLO_LEN];
     hello[..8].copy_from_slice(MAGIC);
     hello[8..24].copy_from_slice(&own.cluster.0);

@@ -8,7 +8,6 @@ use kingbus_core::node::peer::Envelope;
 use kingbus_core::node::port::PeerInput;
 use kingbus_core::types::NodeId;
 use tokio::io::BufReader;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tracing::{info, warn};
@@ -16,6 +15,7 @@ use tracing::{info, warn};
 use super::handshake::{self, Credentials};
 use super::{CONNECT_TIMEOUT, SILENCE_MAX, frame};
 use crate::driver::Inbox;
+use crate::os::{TcpListener, TcpStream};
 
 /// Connections at once, also of strangers that have not shown the secret yet.
 const CONNECTIONS_MAX: usize = 64;

@@ -12,16 +12,17 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kingbus_core::node::peer::{Envelope, Frame};
 use kingbus_core::types::NodeId;
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 pub use self::handshake::Credentials;
 pub use self::incoming::listen;
 use crate::disk::Reader;
+use crate::os::{self, TcpStream};
 
 /// Frames waiting for one peer.
 const QUEUE_FRAMES_MAX: usize = 4096;
@@ -134,7 +135,7 @@ impl Peer {
 /// gives up soon what is not acknowledged.
 fn prepare(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    socket2::SockRef::from(stream).set_tcp_user_timeout(Some(SILENCE_MAX))
+    os::give_up_after(stream, SILENCE_MAX)
 }
 
 #[cfg(test)]

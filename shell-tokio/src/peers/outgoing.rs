@@ -8,7 +8,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use kingbus_core::node::peer::{Body, Frame};
 use kingbus_core::types::NodeId;
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
@@ -17,6 +16,7 @@ use super::frame::Outgoing;
 use super::handshake::{self, Credentials};
 use super::{ALIVE_PAUSE, CONNECT_TIMEOUT, SILENCE_MAX, State};
 use crate::disk::Reader;
+use crate::os::TcpStream;
 
 /// Shortest and longest pause before a peer is called again.
 const RETRY_MIN: Duration = Duration::from_millis(50);

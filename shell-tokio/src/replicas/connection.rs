@@ -4,18 +4,18 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use kingbus_core::node::port::{ReplicaEffect, ReplicaInput, Serving};
+use kingbus_core::node::port::{ReplicaEffect, ReplicaInput};
 use kingbus_core::replica::{DumpRequest, Input, Output, Session};
 use kingbus_core::types::{ReplicaId, Slice};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 use tracing::{debug, info};
 
-use super::{Port, Registry, unix_time};
+use super::{Port, Registry};
 use crate::disk::Reader;
 use crate::driver::Inbox;
+use crate::os::{self, TcpStream};
 
 /// Events are gathered up to this before they are written.
 const WRITE_BYTES: usize = 128 << 10;
@@ -49,7 +49,6 @@ pub(super) struct Connection<'a> {
     stream: TcpStream,
     address: SocketAddr,
     session: Session,
-    serving: watch::Receiver<Serving>,
     dump: Option<Dump>,
     /// Bytes for the socket, and how many of them are events that the node counts.
     out: Vec<u8>,
@@ -113,7 +112,6 @@ impl<'a> Connection<'a> {
             stream,
             address,
             session,
-            serving: port.serving.clone(),
             dump: None,
             out: Vec::new(),
             out_events: 0,
@@ -146,7 +144,7 @@ impl<'a> Connection<'a> {
                         return Err(Over("the client closed the connection".to_owned()));
                     }
                     (self.heard, self.said_anything) = (Instant::now(), true);
-                    let (bytes, unix_time) = (&input[..read], unix_time());
+                    let (bytes, unix_time) = (&input[..read], os::unix_time());
                     self.session.step(Input::Received { bytes, unix_time });
                 }
                 Event::Effect(effect) => self.effects(effect).await?,
@@ -167,24 +165,20 @@ impl<'a> Connection<'a> {
             } else {
                 LOGIN_MAX
             };
-            let ended = self
-                .serving
-                .wait_for(|serving| matches!(serving, Serving::No { .. }));
             return tokio::select! {
+                biased;
+                text = self.port.serving.ended() => Event::ServingEnded(text),
                 read = self.stream.read(input) => Event::Read(read),
-                ended = ended => Event::ServingEnded(match ended.as_deref() {
-                    Ok(Serving::No { text }) => text.clone(),
-                    Ok(Serving::Yes { .. }) | Err(_) => "it is being stopped".to_owned(),
-                }),
                 () = tokio::time::sleep_until(self.heard + patience) => Event::Idle,
             };
         };
         tokio::select! {
+            biased;
+            read = self.stream.read(input) => Event::Read(read),
             effect = dump.effects.recv() => match effect {
                 Some(effect) => Event::Effect(effect),
                 None => Event::ServingEnded("it is being stopped".to_owned()),
             },
-            read = self.stream.read(input) => Event::Read(read),
         }
     }
 

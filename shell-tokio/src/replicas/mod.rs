@@ -7,18 +7,19 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use kingbus_core::node::port::{ReplicaEffect, Serving};
 use kingbus_core::replica::{Account, Greeting, Identity};
 use kingbus_core::types::ReplicaId;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use crate::disk::Reader;
 use crate::driver::Inbox;
+use crate::os::{self, TcpListener, TcpStream};
+use crate::serving::ServingState;
 
 /// Clients with a dump, by the number that the node knows them by.
 #[derive(Clone, Debug, Default)]
@@ -55,7 +56,7 @@ pub struct Port {
     /// Connections at once.
     pub connections_max: usize,
     /// Whether clients are served now.
-    pub serving: watch::Receiver<Serving>,
+    pub serving: ServingState,
     /// Stored bytes; None: this node has none to give, and never serves.
     pub reader: Option<Reader>,
     /// The node.
@@ -73,6 +74,7 @@ impl Port {
         let mut connections = JoinSet::new();
         loop {
             let accepted = tokio::select! {
+                biased;
                 _ = stop.wait_for(|stop| *stop) => break,
                 Some(_) = connections.join_next() => continue,
                 accepted = listener.accept() => accepted,
@@ -111,17 +113,17 @@ impl Port {
 
     /// The greeting, or why there is none.
     fn greeting(&self, connection_id: u32) -> Result<Greeting, String> {
-        match &*self.serving.borrow() {
-            Serving::No { text } => Err(text.clone()),
+        match self.serving.get() {
+            Serving::No { text } => Err(text),
             Serving::Yes {
                 version,
                 binlog_checksum,
             } => Ok(Greeting {
-                version: version.clone(),
-                binlog_checksum: binlog_checksum.clone(),
+                version,
+                binlog_checksum,
                 connection_id,
-                scramble: kingbus_core::auth::nonce(rand::random()),
-                seed: rand::random(),
+                scramble: kingbus_core::auth::nonce(os::random()),
+                seed: os::random(),
             }),
         }
     }
@@ -131,16 +133,5 @@ impl Port {
 /// clients that only listen.
 fn prepare(stream: &TcpStream) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
-    let keepalive = socket2::TcpKeepalive::new()
-        .with_time(Duration::from_secs(30))
-        .with_interval(Duration::from_secs(10))
-        .with_retries(3);
-    socket2::SockRef::from(stream).set_tcp_keepalive(&keepalive)
-}
-
-/// Seconds since 1970.
-fn unix_time() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs())
+    os::keep_alive(stream)
 }

@@ -1,0 +1,107 @@
+//! The operating system.
+
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+pub use std::fs::{
+    DirBuilder, File, OpenOptions, create_dir_all, read_dir, read_to_string, remove_file, rename,
+};
+
+use axum::serve::Listener;
+use rand::distr::{Distribution, StandardUniform};
+use rustix::fs::FallocateFlags;
+use rustix::io::Errno;
+pub use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+
+use super::Thread;
+
+/// Takes the file for this process alone; an error of kind `WouldBlock`: another one has it.
+pub fn lock(file: &File) -> io::Result<()> {
+    Ok(file.try_lock()?)
+}
+
+/// Makes the names in a folder durable.
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Gives a file its length, with all its blocks where the file system can do that.
+pub fn allocate(file: &File, len: u64) -> io::Result<()> {
+    match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, len) {
+        Ok(()) => Ok(()),
+        // Such a file system finds out later that it is full.
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => file.set_len(len),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Writes some of the slices, one after the other, at `offset`; returns how many bytes.
+pub fn write_at(file: &File, slices: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
+    Ok(rustix::io::pwritev(file, slices, offset)?)
+}
+
+/// Makes what was written durable. To be called on a thread that may wait.
+pub async fn sync_data(file: &File) -> io::Result<()> {
+    file.sync_data()
+}
+
+/// Has the kernel give up a connection when nothing is acknowledged for so long.
+pub fn give_up_after(stream: &TcpStream, silence: Duration) -> io::Result<()> {
+    socket2::SockRef::from(stream).set_tcp_user_timeout(Some(silence))
+}
+
+/// Has the kernel look whether a client that only listens is still there.
+pub fn keep_alive(stream: &TcpStream) -> io::Result<()> {
+    let keepalive = socket2::TcpKeepalive::new()
+        .with_time(Duration::from_secs(30))
+        .with_interval(Duration::from_secs(10))
+        .with_retries(3);
+    socket2::SockRef::from(stream).set_tcp_keepalive(&keepalive)
+}
+
+/// The listener as the HTTP server takes it.
+pub fn http(listener: TcpListener) -> impl Listener<Io = TcpStream, Addr = SocketAddr> {
+    listener
+}
+
+/// Seconds since 1970.
+pub fn unix_time() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}
+
+/// Random bytes or numbers, fit for secrets.
+pub fn random<T>() -> T
+where
+    StandardUniform: Distribution<T>,
+{
+    rand::random()
+}
+
+/// Does what waits for the disk, on a thread that may wait. None: it panicked.
+pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    tokio::task::spawn_blocking(work).await.ok()
+}
+
+/// Starts a named thread, which may wait for the disk. It has timers, and no sockets.
+pub fn spawn(name: &str, run: impl Future<Output = ()> + Send + 'static) -> Thread {
+    let (alive, ended) = oneshot::channel();
+    let thread = std::thread::Builder::new().name(name.to_owned());
+    let body = move || {
+        // Goes last, after all that the future held.
+        let _alive: oneshot::Sender<()> = alive;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build();
+        let runtime = runtime.expect("the system has room for a timer");
+        runtime.block_on(run);
+    };
+    thread
+        .spawn(body)
+        .expect("the system has room for a thread");
+    Thread(ended)
+}

@@ -1,0 +1,143 @@
+//! The operating system of a turmoil host. All hosts of a simulation share one thread.
+
+use std::cell::RefCell;
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::time::Duration;
+
+use axum::serve::Listener;
+use rand::distr::{Distribution, StandardUniform};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use tokio::sync::oneshot;
+pub use turmoil::fs::shim::std::fs::{
+    DirBuilder, File, OpenOptions, create_dir_all, read_dir, read_to_string, remove_file, rename,
+};
+pub use turmoil::net::{TcpListener, TcpStream};
+
+use super::Thread;
+
+thread_local! {
+    static STATE: RefCell<State> = RefCell::new(State {
+        random: StdRng::seed_from_u64(0),
+        sync_ms_max: 0,
+    });
+}
+
+struct State {
+    random: StdRng,
+    sync_ms_max: u64,
+}
+
+/// Begins a simulation on this thread: all randomness comes from `seed`, and it takes up to
+/// `sync_ms_max` milliseconds to make a file durable or to read from one.
+pub fn begin(seed: u64, sync_ms_max: u64) {
+    let random = StdRng::seed_from_u64(seed);
+    STATE.set(State {
+        random,
+        sync_ms_max,
+    });
+}
+
+fn draw<T>(draw: impl FnOnce(&mut State) -> T) -> T {
+    STATE.with_borrow_mut(draw)
+}
+
+/// The disk takes its time.
+async fn disk() {
+    let ms = draw(|state| state.random.random_range(0..=state.sync_ms_max));
+    tokio::time::sleep(Duration::from_millis(ms)).await;
+}
+
+/// Takes the file for this process alone: each host runs one at a time.
+pub fn lock(_file: &File) -> io::Result<()> {
+    Ok(())
+}
+
+/// Makes the names in a folder durable.
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
+    turmoil::fs::shim::std::fs::sync_dir(folder)
+}
+
+/// Gives a file its length.
+pub fn allocate(file: &File, len: u64) -> io::Result<()> {
+    file.set_len(len)
+}
+
+/// Writes the slices, one after the other, at `offset`; returns how many bytes.
+pub fn write_at(file: &File, slices: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
+    let bytes: Vec<u8> = slices
+        .iter()
+        .flat_map(|slice| slice.iter().copied())
+        .collect();
+    file.write_all_at(&bytes, offset)?;
+    Ok(bytes.len())
+}
+
+/// Makes what was written durable, after some time in which a crash may come.
+pub async fn sync_data(file: &File) -> io::Result<()> {
+    disk().await;
+    file.sync_data()
+}
+
+/// The model's connections end only by the time-outs of those who use them.
+pub fn give_up_after(_stream: &TcpStream, _silence: Duration) -> io::Result<()> {
+    Ok(())
+}
+
+/// The model's connections are never looked after.
+pub fn keep_alive(_stream: &TcpStream) -> io::Result<()> {
+    Ok(())
+}
+
+/// The listener as the HTTP server takes it.
+pub fn http(listener: TcpListener) -> impl Listener<Io = TcpStream, Addr = SocketAddr> {
+    Http(listener)
+}
+
+struct Http(TcpListener);
+
+impl Listener for Http {
+    type Io = TcpStream;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (TcpStream, SocketAddr) {
+        let accepted = self.0.accept().await;
+        accepted.expect("the model's listeners take every connection")
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+}
+
+/// Seconds since 1970.
+pub fn unix_time() -> u64 {
+    turmoil::since_epoch().map_or(0, |since| since.as_secs())
+}
+
+/// Random bytes or numbers, from the seed.
+pub fn random<T>() -> T
+where
+    StandardUniform: Distribution<T>,
+{
+    draw(|state| state.random.random())
+}
+
+/// Does what waits for the disk.
+pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    disk().await;
+    Some(work())
+}
+
+/// Starts a task; what it waits for on the disk takes time, but no thread.
+pub fn spawn(_name: &str, run: impl Future<Output = ()> + Send + 'static) -> Thread {
+    let (alive, ended) = oneshot::channel();
+    tokio::spawn(async move {
+        let _alive: oneshot::Sender<()> = alive;
+        run.await;
+    });
+    Thread(ended)
+}
