@@ -14,7 +14,7 @@
 //!  40  first commit    u64  microseconds since 1970, 0 where unknown
 //!  48  last commit     u64
 //! events               the source's bytes, unchanged
-//! tail                 file name, then the table of transactions (varints)
+//! tail                 file name, how far its number is raised, then the table of transactions (varints)
 //! ```
 //!
 //! The table stands behind the events, so that a chunk is one buffer, filled from the socket and
@@ -78,6 +78,7 @@ pub struct ChunkBuilder {
     body: BytesMut,
     file: String,
     begins_file: bool,
+    raise: u64,
     checksum: bool,
     epoch: Epoch,
     file_ordinal: u64,
@@ -94,6 +95,7 @@ impl ChunkBuilder {
             body,
             file: file.to_owned(),
             begins_file: false,
+            raise: 0,
             checksum,
             epoch,
             file_ordinal,
@@ -159,9 +161,11 @@ impl ChunkBuilder {
         self.transactions.len()
     }
 
-    /// Says that the first event is the header of a new binlog file.
-    pub fn begins_file(&mut self) {
+    /// Says that the first event is the header of a new binlog file, and how far the number in the
+    /// file's name is above the source's.
+    pub fn begins_file(&mut self, raise: u64) {
         self.begins_file = true;
+        self.raise = raise;
     }
 
     /// The finished body. `end_position` is one past the last byte in the source's file.
@@ -203,6 +207,7 @@ impl ChunkBuilder {
         let name = &self.file.as_bytes()[..self.file.len().min(255)];
         self.body.put_u8(name.len() as u8);
         self.body.extend_from_slice(name);
+        put_varint(&mut self.body, self.raise);
         put_varint(&mut self.body, self.transactions.len() as u64);
         let mut last: Option<Transaction> = None;
         for t in &self.transactions {
@@ -275,6 +280,8 @@ pub struct Chunk {
     pub part: Part,
     /// Whether its first event is the header of a new binlog file.
     pub begins_file: bool,
+    /// Where it begins a file: how far the number in the file's name is above the source's.
+    pub raise: u64,
     /// Whether its events carry a CRC32.
     pub checksum: bool,
     /// The connection that brought it.
@@ -358,11 +365,13 @@ fn parse(body: &[u8]) -> Option<Chunk> {
     let file = std::str::from_utf8(reader.bytes(name_len as usize)?)
         .ok()?
         .to_owned();
+    let raise = varint(&mut reader)?;
     let transactions = parse_table(&mut reader, events_len)?;
     let one_of_a_part = part == Part::Whole || transactions.len() == 1;
     (one_of_a_part && reader.is_empty()).then_some(Chunk {
         part,
         begins_file: flags & BEGINS_FILE != 0,
+        raise,
         checksum: flags & CHECKSUM != 0,
         epoch,
         file_ordinal,
@@ -450,7 +459,7 @@ mod tests {
         fn chunk_reads_back_what_was_built(rows in rows(), begins in any::<bool>()) {
             let mut builder = ChunkBuilder::new(Epoch(7), "binlog.000042", 3, 4, true);
             if begins {
-                builder.begins_file();
+                builder.begins_file(3);
             }
             let mut table = Vec::new();
             for (uuid, tagged, gno, gap, len, commit_timestamp) in rows {

@@ -63,6 +63,17 @@ bugs! {
         "The source is not asked for the rest of a transaction.",
     DumpWithoutPurged = "dump-without-purged":
         "The source is asked for what the store will never have.",
+    LackingSourceAccepted = "lacking-source-accepted":
+        "A source is followed that lacks transactions which the store has.",
+    PurgedSourceAccepted = "purged-source-accepted":
+        "A source is followed that purged transactions which the store needs.",
+    SourceJudgedEarly = "source-judged-early":
+        "A source is judged before what an earlier one brought has counted.",
+    OwnedIgnored = "owned-ignored": "What waits for our acknowledgement counts as lacking.",
+    FileNumberNotRaised = "file-number-not-raised":
+        "The files of another source keep their numbers.",
+    FileMayGoBack = "file-may-go-back":
+        "A file that lost its end may go on with something else.",
     FileHeaderAlone = "file-header-alone": "A file's format description is given out alone.",
 
     // Cursors.
@@ -84,6 +95,7 @@ bugs! {
     ServedUncommitted = "served-uncommitted": "Entries are served before they are committed.",
     PurgedNotMissed = "purged-not-missed":
         "A replica is served that lacks what the store never had.",
+    OldDumpKept = "old-dump-kept": "A replica that comes again keeps its earlier dump.",
     StaleNodeServes = "stale-node-serves": "A node without a leader serves.",
 }
 

@@ -1,6 +1,6 @@
 //! A model replica: connects to any node that serves, asks for what it lacks, checks what it gets.
 
-use kingbus_core::gtid::{Gtid, GtidSet, Tsid, Uuid};
+use kingbus_core::gtid::{Gtid, Tsid, Uuid};
 use kingbus_core::node::port::DumpRequest;
 use kingbus_core::types::ReplicaId;
 
@@ -14,9 +14,7 @@ use crate::source::Source;
 pub struct Replica {
     /// Its number, from 1.
     pub number: u64,
-    /// Its executed set.
-    pub executed: GtidSet,
-    /// The same, by the source's history.
+    /// What it has.
     pub have: Have,
     /// Its connection.
     pub conn: Option<Conn>,
@@ -55,7 +53,6 @@ impl Replica {
     pub fn new(seed: u64, number: u64, world: &Settings, source: &Source) -> Replica {
         let mut replica = Replica {
             number,
-            executed: GtidSet::new(),
             have: Have::default(),
             conn: None,
             next_node: number as usize,
@@ -66,13 +63,14 @@ impl Replica {
         replica.forget(world, source);
         for ordinal in world.begin_after as usize..world.replica_holes as usize {
             if replica.rng.chance(500_000) {
-                replica.gets(ordinal, source.transactions()[ordinal].gtid);
+                let gtid = source.transactions()[ordinal].gtid();
+                replica.have.executed.add(gtid);
             }
         }
         if world.replica_holes % 2 == 1 {
             // Transactions of its own, as a replica has that is written to.
             let Gtid { tsid, gno } = replica.own();
-            replica.executed.add_range(tsid, gno, 5);
+            replica.have.executed.add_range(tsid, gno, 5);
         }
         replica
     }
@@ -87,27 +85,16 @@ impl Replica {
 
     /// It has all that the source has now, from a backup.
     pub fn set_up(&mut self, source: &Source) {
-        for (ordinal, transaction) in source.transactions().iter().enumerate() {
-            self.gets(ordinal, transaction.gtid);
-        }
+        self.have.executed.union(source.executed());
     }
 
     /// It has nothing but what the store will never have; or nothing at all, and will be refused.
     pub fn forget(&mut self, world: &Settings, source: &Source) {
-        self.executed = GtidSet::new();
         self.have = Have::default();
         if self.rng.chance(200_000) {
             return;
         }
-        for ordinal in 0..world.begin_after as usize {
-            self.gets(ordinal, source.transactions()[ordinal].gtid);
-        }
-    }
-
-    /// It has this transaction from now on.
-    pub fn gets(&mut self, ordinal: usize, gtid: Gtid) {
-        self.have.add(ordinal);
-        self.executed.add(gtid);
+        self.have.executed = source.prefix(world.begin_after as usize);
     }
 
     /// Whether it wants checksums in events that are made up for it.
@@ -118,7 +105,7 @@ impl Replica {
     /// What it asks for.
     pub fn request(&self, world: &Settings) -> DumpRequest {
         DumpRequest {
-            executed: self.executed.clone(),
+            executed: self.have.executed.clone(),
             uuid: Some(Uuid([100 + self.number as u8; 16])),
             server_id: 100 + self.number as u32,
             client: format!("replica {}", self.number),

@@ -102,18 +102,8 @@ impl Connector {
             SourceEffect::Dump {
                 epoch,
                 executed,
-                file,
-                file_ordinal,
-            } => {
-                self.order(
-                    epoch,
-                    Input::Dump {
-                        executed,
-                        file,
-                        file_ordinal,
-                    },
-                );
-            }
+                stored,
+            } => self.order(epoch, Input::Dump { executed, stored }),
             SourceEffect::Committed { epoch, seq } => self.order(epoch, Input::Committed { seq }),
             SourceEffect::Disconnect { epoch } => {
                 self.running.take_if(|running| running.epoch == epoch);

@@ -18,7 +18,7 @@ pub use header::{HEADER_LEN, Header, flags, kind};
 pub use heartbeat::{Heartbeat, make_heartbeat, make_heartbeat_v2};
 pub use payload::{PayloadCompression, PayloadHeader};
 pub use query::{Query, query_statement};
-pub use rotate::{Rotate, make_rotate};
+pub use rotate::{Rotate, make_rotate, rotate_to};
 
 use std::fmt;
 

@@ -50,6 +50,20 @@ pub fn make_rotate(server_id: u32, file: &str, position: u64, checksum: bool) ->
     make(head, &body, checksum)
 }
 
+/// A ROTATE of a file, with another name for the next one: its length and its end move with the name's
+/// length, all else stays.
+pub fn rotate_to(event: &[u8], file: &str, checksum: Checksum) -> Vec<u8> {
+    let (head, body) = split_kind(event, kind::ROTATE, checksum).expect("the caller has read it");
+    let mut renamed = body[..8].to_vec();
+    renamed.extend_from_slice(file.as_bytes());
+    let grown = (renamed.len() as u32).wrapping_sub(body.len() as u32);
+    let head = Header {
+        next_position: head.next_position.wrapping_add(grown),
+        ..head
+    };
+    make(head, &renamed, checksum == Checksum::Crc32)
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::unhex;

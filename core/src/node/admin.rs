@@ -126,7 +126,8 @@ impl Node {
         let state = match (&self.ingest.state, source) {
             (_, None) => "none",
             (_, Some(_)) if !leads => "followed by the leader",
-            (State::None | State::Connecting | State::Agreeing { .. }, Some(_)) => "connecting",
+            (State::None | State::Connecting | State::Settling(_), Some(_))
+            | (State::Agreeing { .. }, Some(_)) => "connecting",
             (State::Waiting(_), Some(_)) => "failed",
             (State::Streaming, Some(_)) => "streaming",
         };

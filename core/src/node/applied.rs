@@ -48,6 +48,8 @@ pub struct Open {
     pub first: Index,
     /// Its GTID.
     pub gtids: GtidSet,
+    /// Where it begins in the source's file.
+    pub start: u64,
     /// Where its next part begins in the source's file.
     pub position: u64,
 }
@@ -74,6 +76,7 @@ impl Applied {
                 self.chunk(meta.row.index, chunk);
                 if let Change::File {
                     name,
+                    raise,
                     format_len,
                     header_len,
                     checksum,
@@ -82,6 +85,7 @@ impl Applied {
                     let file = BinlogFile {
                         ordinal: chunk.file_ordinal,
                         name: name.clone(),
+                        raise: *raise,
                         first: meta.row.index,
                         span: meta.row.span,
                         events_from: chunk.events_from,
@@ -90,6 +94,7 @@ impl Applied {
                         checksum: *checksum,
                     };
                     self.file = Some(file.clone());
+                    self.checksum_is(*checksum);
                     self.file_source = self.catalog.identity.as_ref().map(|i| i.server_uuid);
                     ops.push(IndexOp::File(file));
                 }
@@ -105,6 +110,11 @@ impl Applied {
             Some(open) if !planted(Bug::ServedPastVisible) => Index(open.first.0 - 1),
             Some(_) | None => self.index,
         }
+    }
+
+    /// Position behind the last complete transaction, in the file at the end of the stream.
+    pub fn complete_position(&self) -> u64 {
+        self.open.as_ref().map_or(self.position, |open| open.start)
     }
 
     /// Whether a checkpoint is due, `bytes` after the last one; the answer is yes once.
@@ -151,6 +161,7 @@ impl Applied {
                     epoch: chunk.epoch,
                     first: index,
                     gtids: chunk.gtids.clone(),
+                    start: chunk.start_position,
                     position: chunk.end_position,
                 });
                 if planted(Bug::GtidCountedAtFirstPart) {
@@ -164,11 +175,20 @@ impl Applied {
         }
     }
 
+    /// Replicas are told of the checksums that the last file has; the source changes them with a new file.
+    fn checksum_is(&mut self, checksum: bool) {
+        if let Some(identity) = &mut self.catalog.identity {
+            let name = if checksum { "CRC32" } else { "NONE" };
+            identity.binlog_checksum = name.to_owned();
+        }
+    }
+
     fn command(&mut self, command: &Command) {
         match command {
             Command::SetSource { definition, .. } => self.catalog.source = definition.clone(),
             Command::Begin { purged } => {
-                if !self.catalog.begun {
+                // As long as nothing is stored.
+                if self.file.is_none() {
                     self.catalog.begun = true;
                     self.purged = purged.clone();
                     self.executed = purged.clone();

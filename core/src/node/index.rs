@@ -64,8 +64,10 @@ pub struct ChunkRow {
 pub struct BinlogFile {
     /// Grows by one with each file.
     pub ordinal: u64,
-    /// Its name.
+    /// Its name in the store.
     pub name: String,
+    /// How far the number in it is above the one that the source gave.
+    pub raise: u64,
     /// The entry that begins it; its first events are the format description and PREVIOUS_GTIDS.
     pub first: Index,
     /// That entry's body.

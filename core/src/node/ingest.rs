@@ -7,11 +7,13 @@ use bytes::Bytes;
 use raft::eraftpb::{Entry, Message, MessageType};
 
 use super::Node;
+use super::applied::Applied;
 use super::catalog::{Command, Identity, SourceFacts, Start};
 use super::config::{RETRY_MS_MAX, RETRY_MS_MIN};
 use super::index::Content;
 use super::meta::{Change, Meta};
-use super::port::{Effect, SourceEffect, SourceInput};
+use super::port::{Effect, SourceEffect, SourceInput, StoredFile};
+use crate::gtid::GtidSet;
 use crate::planted::{Bug, planted};
 use crate::types::{Epoch, Index, Term, Tick};
 
@@ -43,6 +45,9 @@ pub(super) enum State {
     Waiting(Tick),
     /// The session logs in.
     Connecting,
+    /// Logged in. What an earlier connection brought is counted first: it may be from another source,
+    /// which has more, and would be asked for again.
+    Settling(Box<SourceFacts>),
     /// The catalog is being brought in line with the source's facts.
     Agreeing {
         /// What must be in the catalog first.
@@ -56,7 +61,7 @@ impl Node {
     pub(super) fn source_input(&mut self, input: SourceInput) {
         match input {
             SourceInput::Established { epoch, facts } if self.is_current(epoch) => {
-                self.established(facts);
+                self.ingest.state = State::Settling(Box::new(facts));
             }
             SourceInput::Chunk { epoch, seq, body } if self.is_current(epoch) => {
                 self.ingest.queue.push_back((seq, body));
@@ -73,7 +78,9 @@ impl Node {
     fn is_current(&self, epoch: Epoch) -> bool {
         let connected = match self.ingest.state {
             State::None | State::Waiting(_) => false,
-            State::Connecting | State::Agreeing { .. } | State::Streaming => true,
+            State::Connecting | State::Settling(_) | State::Agreeing { .. } | State::Streaming => {
+                true
+            }
         };
         connected && epoch == self.ingest.epoch
     }
@@ -86,19 +93,28 @@ impl Node {
             _ if !wanted => return self.let_go(State::None),
             State::None => self.connect(),
             State::Waiting(until) if *until <= self.now => self.connect(),
+            State::Settling(facts) => {
+                if self.settled() || planted(Bug::SourceJudgedEarly) {
+                    let facts = (**facts).clone();
+                    self.established(facts);
+                }
+            }
             State::Agreeing { identity } => {
                 let agreed = self.applied.catalog.identity.as_ref() == Some(identity);
-                // What an earlier connection brought is counted first, or it would be asked for again.
-                let settled = self.applied.index.0 == self.raft.raft.raft_log.last_index()
-                    || planted(Bug::RepeatedGtidCounted)
-                    || planted(Bug::RefusedEpochForgotten);
-                if agreed && self.applied.catalog.begun && settled {
+                if agreed && self.applied.catalog.begun && self.settled() {
                     self.dump();
                 }
             }
             State::Waiting(_) | State::Connecting | State::Streaming => {}
         }
         self.propose_chunks();
+    }
+
+    /// Whether everything that was ever proposed counts or is gone.
+    fn settled(&self) -> bool {
+        self.applied.index.0 == self.raft.raft.raft_log.last_index()
+            || planted(Bug::RepeatedGtidCounted)
+            || planted(Bug::RefusedEpochForgotten)
     }
 
     fn connect(&mut self) {
@@ -146,20 +162,15 @@ impl Node {
             let place = source.map(|s| format!("{}:{}: ", s.host, s.port));
             return self.source_failed(place.unwrap_or_default() + &text);
         }
+        if let Some(purged) = self.beginning(&facts) {
+            self.propose_command(&Command::Begin { purged });
+        }
+        self.ingest.semi_sync = facts.semi_sync;
         let identity = Identity {
             version: facts.version,
             binlog_checksum: facts.binlog_checksum,
             server_uuid: facts.server_uuid,
         };
-        self.ingest.semi_sync = facts.semi_sync;
-        if !self.applied.catalog.begun {
-            let purged = match &self.source_start() {
-                Start::Earliest => facts.purged,
-                Start::Now => facts.executed,
-                Start::After(set) => set.clone(),
-            };
-            self.propose_command(&Command::Begin { purged });
-        }
         if self.applied.catalog.identity.as_ref() != Some(&identity) {
             self.propose_command(&Command::Identify(identity.clone()));
         }
@@ -171,40 +182,45 @@ impl Node {
         source.map_or(Start::Earliest, |source| source.start.clone())
     }
 
+    /// What the store will never have, where that is still to be said: as long as nothing is stored,
+    /// it may begin elsewhere (the source purges, or is another one).
+    fn beginning(&self, facts: &SourceFacts) -> Option<GtidSet> {
+        let Applied { executed, file, .. } = &self.applied;
+        if file.is_some() {
+            return None;
+        }
+        let purged = match self.source_start() {
+            Start::Earliest => facts.purged.clone(),
+            Start::Now if self.applied.catalog.begun && goes_on(executed, facts).is_ok() => {
+                return None;
+            }
+            Start::Now => facts.executed.clone(),
+            Start::After(set) => set,
+        };
+        let said = self.applied.catalog.begun && *executed == purged;
+        (!said).then_some(purged)
+    }
+
     /// Whether the store can go on from this source without a gap and without an errant transaction.
     fn judge(&self, facts: &SourceFacts) -> Result<(), String> {
-        let start = self.source_start();
-        let have = match (&start, self.applied.catalog.begun) {
-            (_, true) => &self.applied.executed,
-            (Start::After(set), false) => set,
-            (Start::Earliest | Start::Now, false) => return Ok(()),
-        };
-        let missing = facts.purged.minus(have);
-        if !missing.is_empty() {
-            return Err(format!(
-                "the source purged transactions that the store needs: {missing}. Take a source that \
-                 has them, or begin a new store"
-            ));
+        match (self.source_start(), &self.applied.file) {
+            (_, Some(_)) => goes_on(&self.applied.executed, facts),
+            (Start::After(set), None) => goes_on(&set, facts),
+            (Start::Earliest | Start::Now, None) => Ok(()),
         }
-        let mut errant = have.minus(&facts.executed);
-        errant.subtract(&facts.owned);
-        if !errant.is_empty() {
-            return Err(format!(
-                "the source lacks transactions that the store has: {errant}. Take the source that \
-                 they came from, or one that has replicated them"
-            ));
-        }
-        Ok(())
     }
 
     fn dump(&mut self) {
         let applied = &self.applied;
         let identity = applied.catalog.identity.as_ref().expect("agreed on");
-        // A file of another source is another file, also under the same name.
-        let known = applied
-            .file
-            .as_ref()
-            .filter(|_| self.ingest_file_is_of(identity));
+        let stored = applied.file.as_ref().map(|file| StoredFile {
+            name: file.name.clone(),
+            ordinal: file.ordinal,
+            raise: file.raise,
+            // A file of another source is another file, also under the same name.
+            of_source: applied.file_source == Some(identity.server_uuid),
+            position: applied.complete_position(),
+        });
         let mut executed = applied.executed.clone();
         if let (Some(open), true) = (&applied.open, planted(Bug::OpenCountedInDump)) {
             executed.union(&open.gtids);
@@ -215,17 +231,12 @@ impl Node {
         let effect = SourceEffect::Dump {
             epoch: self.ingest.epoch,
             executed,
-            file: known.map(|file| file.name.clone()),
-            file_ordinal: applied.file.as_ref().map_or(0, |file| file.ordinal),
+            stored,
         };
         self.out.push_back(Effect::Source(effect));
         self.ingest.state = State::Streaming;
         self.ingest.error = None;
         self.ingest.retry_ms = RETRY_MS_MIN;
-    }
-
-    fn ingest_file_is_of(&self, identity: &Identity) -> bool {
-        self.applied.file_source == Some(identity.server_uuid)
     }
 
     fn propose_chunks(&mut self) {
@@ -293,6 +304,28 @@ impl Node {
             Command::Begin { .. } | Command::Identify(_) => {}
         }
     }
+}
+
+/// Whether a store that has these can go on from the source.
+fn goes_on(have: &GtidSet, facts: &SourceFacts) -> Result<(), String> {
+    let missing = facts.purged.minus(have);
+    if !missing.is_empty() && !planted(Bug::PurgedSourceAccepted) {
+        return Err(format!(
+            "the source purged transactions that the store needs: {missing}. Take a source that \
+             has them, or begin a new store"
+        ));
+    }
+    let mut errant = have.minus(&facts.executed);
+    if !planted(Bug::OwnedIgnored) {
+        errant.subtract(&facts.owned);
+    }
+    if !errant.is_empty() && !planted(Bug::LackingSourceAccepted) {
+        return Err(format!(
+            "the source lacks transactions that the store has: {errant}. Take the source that \
+             they came from, or one that has replicated them"
+        ));
+    }
+    Ok(())
 }
 
 fn proposal(from: u64, data: Bytes) -> Message {

@@ -29,6 +29,8 @@ pub enum Change {
     File {
         /// The file's name.
         name: String,
+        /// How far the number in it is above the source's.
+        raise: u64,
         /// Length of the format description event.
         format_len: u32,
         /// Length of format description and PREVIOUS_GTIDS.
@@ -86,6 +88,7 @@ fn read_body(body: &[u8]) -> Result<(Content, Change), String> {
     let change = match file_header(&chunk, events) {
         Some((format_len, header_len)) => Change::File {
             name: chunk.file.clone(),
+            raise: chunk.raise,
             format_len,
             header_len,
             checksum: chunk.checksum,

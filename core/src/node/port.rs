@@ -11,6 +11,7 @@ use super::peer::Envelope;
 use super::status::Status;
 use crate::gtid::GtidSet;
 pub use crate::replica::DumpRequest;
+pub use crate::source::StoredFile;
 use crate::types::{Epoch, Index, NodeId, ReplicaId, SegmentId, Slice, Span};
 
 /// What a shell tells the node.
@@ -84,10 +85,8 @@ pub enum SourceEffect {
         epoch: Epoch,
         /// The GTIDs not to be sent.
         executed: GtidSet,
-        /// The binlog file of this source at the end of the store; its header is not stored again.
-        file: Option<String>,
-        /// Number of the last binlog file in the store, 0 when there is none; the next one is one more.
-        file_ordinal: u64,
+        /// Where the store's binlog ends; None when it has none yet.
+        stored: Option<StoredFile>,
     },
     /// All chunks up to and with `seq` are committed: acknowledge, go on filling.
     Committed {

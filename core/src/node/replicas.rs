@@ -64,7 +64,7 @@ impl Node {
             .replicas
             .cursors
             .iter()
-            .find(|(_, cursor)| same(cursor))
+            .find(|(_, cursor)| same(cursor) && !planted(Bug::OldDumpKept))
             .map(|(id, _)| *id);
         if let Some(old) = old {
             self.replicas.cursors.remove(&old);

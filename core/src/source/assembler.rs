@@ -4,10 +4,11 @@ use bytes::Bytes;
 
 use super::chunks::Chunks;
 use super::crc::{self, Crc};
+use super::stored::{StoredFile, raise_behind, raised};
 use crate::chunk::CHUNK_BYTES_MAX;
 use crate::event::boundary::{Boundary, Step};
 use crate::event::{
-    Checksum, FormatDescription, Header, Heartbeat, Rotate, checksum_ok, flags, kind,
+    Checksum, FormatDescription, Header, Heartbeat, Rotate, checksum_ok, flags, kind, rotate_to,
 };
 use crate::planted::{Bug, planted};
 use crate::types::Epoch;
@@ -23,8 +24,10 @@ const FIRST_POSITION: u64 = 4;
 /// Makes chunks of the events of one connection. After an error it takes no more events.
 #[derive(Debug)]
 pub struct Assembler {
+    /// The source's file.
     file: Option<String>,
-    ordinal: u64,
+    /// The last file that the store has, or will have.
+    stored: Option<StoredFile>,
     /// Behind the last event, in the file.
     position: u64,
     /// Known from the file's format description on.
@@ -61,12 +64,11 @@ struct Long {
 }
 
 impl Assembler {
-    /// For one connection. `file` is the last binlog file that the store has, `ordinal` its number
-    /// (0 if there is none).
-    pub fn new(epoch: Epoch, file: Option<String>, ordinal: u64) -> Assembler {
+    /// For one connection, and a store whose last binlog file is `stored`.
+    pub fn new(epoch: Epoch, stored: Option<StoredFile>) -> Assembler {
         Assembler {
-            file,
-            ordinal,
+            file: None,
+            stored,
             position: 0,
             checksum: None,
             header: FileHeader::Stored,
@@ -163,16 +165,42 @@ impl Assembler {
         if let Some(gtid) = self.boundary.open() {
             return Err(self.wrong(&format!("the file ends inside of transaction {gtid}")));
         }
-        if self.file.as_deref() == Some(&rotate.file) {
-            self.header = FileHeader::Stored;
-        } else {
-            self.header = FileHeader::Wanted;
-            self.file = Some(rotate.file);
-            self.ordinal += 1;
-        }
+        self.header = self.begin_file(&rotate.file);
+        self.file = Some(rotate.file);
         self.position = rotate.position;
         self.checksum = None;
         Ok(())
+    }
+
+    /// Goes on with the stored file, if this is the source's name for it, or with one behind it.
+    fn begin_file(&mut self, file: &str) -> FileHeader {
+        let next = match &self.stored {
+            Some(last) if last.of_source && raised(file, last.raise) == last.name => {
+                return FileHeader::Stored;
+            }
+            Some(last) => {
+                let raise = if last.of_source { last.raise } else { 0 };
+                let raise = match planted(Bug::FileNumberNotRaised) {
+                    true => raise,
+                    false => raise_behind(&last.name, file, raise),
+                };
+                (last.ordinal + 1, raise)
+            }
+            None => (1, 0),
+        };
+        let (ordinal, raise) = next;
+        self.stored = Some(StoredFile {
+            name: raised(file, raise),
+            ordinal,
+            raise,
+            of_source: true,
+            position: FIRST_POSITION,
+        });
+        FileHeader::Wanted
+    }
+
+    fn raise(&self) -> u64 {
+        self.stored.as_ref().map_or(0, |stored| stored.raise)
     }
 
     /// Where the source is now; stands also for transactions that it leaves out.
@@ -198,9 +226,12 @@ impl Assembler {
             return Err(self.wrong("no ROTATE event names the file"));
         }
         self.step(head, event, Checksum::Crc32)?;
-        let file = self.file.as_deref().unwrap_or_default();
-        self.chunks
-            .file(file, self.ordinal, format.checksum == Checksum::Crc32);
+        let stored = self.stored.as_ref().expect("a ROTATE names the file");
+        self.chunks.file(
+            &stored.name,
+            stored.ordinal,
+            format.checksum == Checksum::Crc32,
+        );
         self.checksum = Some(format.checksum);
         // One that is made up, where a dump begins inside of a file, ends at position 0.
         if self.header == FileHeader::Wanted && head.next_position != 0 {
@@ -208,7 +239,7 @@ impl Assembler {
                 return Err(self.wrong("a new file begins elsewhere than at position 4"));
             }
             self.chunks.begin_event(self.position, None);
-            self.chunks.begins_file();
+            self.chunks.begins_file(self.raise());
             self.chunks.append(event);
             self.chunks.end_event(false);
             self.header = FileHeader::Begun;
@@ -227,13 +258,49 @@ impl Assembler {
             return Err(self.damaged(head, start));
         }
         let step = self.step(head, event, checksum)?;
+        self.goes_on(step, start)?;
         if !self.is_in_store(head) {
             self.chunks.begin_event(start, begins(step));
-            self.chunks.append(event);
+            match head.kind {
+                kind::ROTATE if self.raise() > 0 => {
+                    let next = self.raised_rotate(event, checksum)?;
+                    self.chunks.append(&next);
+                }
+                _ => self.chunks.append(event),
+            }
             self.chunks.end_event(step == Step::End);
         }
         self.behind(head, start);
         Ok(())
+    }
+
+    /// The ROTATE at the end of a file, with the name that the next one has in the store.
+    fn raised_rotate(&self, event: &[u8], checksum: Checksum) -> Result<Vec<u8>, String> {
+        let rotate = Rotate::parse(event, checksum)
+            .map_err(|error| self.wrong(&format!("malformed ROTATE: {error}")))?;
+        Ok(rotate_to(
+            event,
+            &raised(&rotate.file, self.raise()),
+            checksum,
+        ))
+    }
+
+    /// A file that the store has in part goes on behind that part.
+    fn goes_on(&self, step: Step, start: u64) -> Result<(), String> {
+        let position = match (&self.stored, self.header) {
+            (Some(stored), FileHeader::Stored) => stored.position,
+            (Some(_) | None, _) => FIRST_POSITION,
+        };
+        match begins(step) {
+            Some((gtid, _)) if start < position && !planted(Bug::FileMayGoBack) => {
+                Err(self.wrong(&format!(
+                    "transaction {gtid} begins at {start}, and the store has this file up to \
+                     {position}: the source has lost the end of its binlog and written another. \
+                     Take a source that has all of it, or begin a new store"
+                )))
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     fn start_long(&mut self, head: &Header, prefix: &[u8]) -> Result<(), String> {

@@ -95,9 +95,9 @@ impl Chunks {
         self.checksum = checksum;
     }
 
-    /// The chunk being filled has the head of its file.
-    pub(super) fn begins_file(&mut self) {
-        self.filling().builder.begins_file();
+    /// The chunk being filled has the head of its file, whose number is raised so far.
+    pub(super) fn begins_file(&mut self, raise: u64) {
+        self.filling().builder.begins_file(raise);
     }
 
     /// The next event's bytes follow; the first piece has its whole header. `begins` names the

@@ -21,10 +21,12 @@ mod login;
 mod reply;
 mod session;
 mod setup;
+mod stored;
 
 pub use assembler::{Assembler, PREFIX_BYTES, WHOLE_EVENT_BYTES_MAX};
 pub use chunks::UNCOMMITTED_BYTES_MAX;
 pub use session::Session;
+pub use stored::{StoredFile, number, raised};
 
 /// What a connection is made with.
 #[derive(Clone)]
@@ -70,10 +72,8 @@ pub enum Input {
     Dump {
         /// The GTIDs not to be sent.
         executed: GtidSet,
-        /// The binlog file of this source at the end of the store; its header is not stored again.
-        file: Option<String>,
-        /// Number of the last binlog file in the store, 0 when there is none.
-        file_ordinal: u64,
+        /// Where the store's binlog ends; None when it has none yet.
+        stored: Option<StoredFile>,
     },
     /// All chunks up to and with this one are committed.
     Committed {

@@ -9,7 +9,7 @@ use super::dump::{self, Dump};
 use super::login::{self, Login};
 use super::reply::ServerError;
 use super::setup::{self, Setup};
-use super::{Input, Output, Settings};
+use super::{Input, Output, Settings, StoredFile};
 use crate::gtid::GtidSet;
 use crate::packet::{Inbound, write_packet};
 use crate::types::Epoch;
@@ -56,7 +56,7 @@ impl Session {
             phase: Phase::Login(Login::default()),
             input: BytesMut::new(),
             inbound: Inbound::new(ANSWER_BYTES_MAX),
-            assembler: Assembler::new(epoch, None, 0),
+            assembler: Assembler::new(epoch, None),
             outputs: VecDeque::new(),
             failed: None,
             now_ms: 0,
@@ -93,11 +93,7 @@ impl Session {
                 self.read()
             }
             Input::Tick(now_ms) => self.tick(now_ms),
-            Input::Dump {
-                executed,
-                file,
-                file_ordinal,
-            } => self.dump(&executed, file, file_ordinal),
+            Input::Dump { executed, stored } => self.dump(&executed, stored),
             Input::Committed { seq } => self.committed(seq),
             Input::ConnectionLost(text) => Err(match &self.phase {
                 Phase::Login(login) if !login.is_greeted() => {
@@ -149,18 +145,13 @@ impl Session {
         })
     }
 
-    fn dump(
-        &mut self,
-        executed: &GtidSet,
-        file: Option<String>,
-        file_ordinal: u64,
-    ) -> Result<(), String> {
+    fn dump(&mut self, executed: &GtidSet, stored: Option<StoredFile>) -> Result<(), String> {
         let Phase::Ready { semi_sync } = self.phase else {
             return Ok(());
         };
         self.heard_ms = self.now_ms;
         self.send(0, &dump::command(self.settings.server_id, executed));
-        self.assembler = Assembler::new(self.epoch, file, file_ordinal);
+        self.assembler = Assembler::new(self.epoch, stored);
         self.phase = Phase::Dump(Dump::new(semi_sync));
         self.read()
     }

@@ -3,7 +3,9 @@
 use kingbus_core::chunk::{CHUNK_BYTES_MAX, Chunk, Part};
 use kingbus_core::event::{kind, make_heartbeat, make_heartbeat_v2, make_rotate};
 use kingbus_core::gtid::{Gtid, GtidSet};
-use kingbus_core::source::{Assembler, PREFIX_BYTES, UNCOMMITTED_BYTES_MAX, WHOLE_EVENT_BYTES_MAX};
+use kingbus_core::source::{
+    Assembler, PREFIX_BYTES, StoredFile, UNCOMMITTED_BYTES_MAX, WHOLE_EVENT_BYTES_MAX,
+};
 use kingbus_core::types::Epoch;
 use proptest::prelude::*;
 
@@ -63,7 +65,7 @@ impl Sink {
 }
 
 /// Feeds events and commits each chunk at once.
-fn drain(assembler: &mut Assembler, sink: &mut Sink) {
+pub(crate) fn drain(assembler: &mut Assembler, sink: &mut Sink) {
     while let Some((seq, body)) = assembler.poll() {
         sink.take(seq, &body);
         assembler.committed(seq);
@@ -71,7 +73,18 @@ fn drain(assembler: &mut Assembler, sink: &mut Sink) {
 }
 
 fn store(binlog: &Binlog, file: Option<&str>) -> Sink {
-    let mut assembler = Assembler::new(EPOCH, file.map(str::to_owned), u64::from(file.is_some()));
+    let stored = file.map(|name| StoredFile {
+        name: name.to_owned(),
+        ordinal: 1,
+        raise: 0,
+        of_source: true,
+        position: 4,
+    });
+    store_behind(binlog, stored)
+}
+
+pub(crate) fn store_behind(binlog: &Binlog, stored: Option<StoredFile>) -> Sink {
+    let mut assembler = Assembler::new(EPOCH, stored);
     let mut sink = Sink::new();
     for event in &binlog.stream {
         assembler.event(event).unwrap();
@@ -104,7 +117,7 @@ fn the_file_is_stored_byte_for_byte() {
 #[test]
 fn an_idle_store_takes_each_transaction_at_once_and_a_busy_one_gathers_them() {
     let mut binlog = Binlog::new(true);
-    let mut assembler = Assembler::new(EPOCH, None, 0);
+    let mut assembler = Assembler::new(EPOCH, None);
     binlog.transaction(&[40]);
     for event in &binlog.stream {
         assembler.event(event).unwrap();
@@ -128,7 +141,7 @@ fn an_idle_store_takes_each_transaction_at_once_and_a_busy_one_gathers_them() {
 #[test]
 fn the_head_of_a_file_is_not_given_out_by_halves() {
     let binlog = Binlog::new(true);
-    let mut assembler = Assembler::new(EPOCH, None, 0);
+    let mut assembler = Assembler::new(EPOCH, None);
     let [rotate, format, previous] = &binlog.stream[..] else {
         panic!()
     };
@@ -230,7 +243,7 @@ fn a_header_is_never_cut() {
 fn no_more_is_taken_than_may_be_uncommitted() {
     let mut binlog = Binlog::new(true);
     binlog.transaction(&[40 << 20]);
-    let mut assembler = Assembler::new(EPOCH, None, 0);
+    let mut assembler = Assembler::new(EPOCH, None);
     let (mut sink, mut seqs) = (Sink::new(), Vec::new());
     for event in &binlog.stream {
         if event.len() <= WHOLE_EVENT_BYTES_MAX {
@@ -280,7 +293,7 @@ fn what_was_left_out_moves_the_position_and_begins_a_chunk() {
             events.push(make_heartbeat(SERVER_ID, &binlog.file, end, true));
         }
         events.extend_from_slice(&binlog.stream[sent_again_from..]);
-        let mut assembler = Assembler::new(EPOCH, None, 0);
+        let mut assembler = Assembler::new(EPOCH, None);
         for event in &events {
             assembler.event(event).unwrap();
         }
@@ -295,7 +308,7 @@ fn what_was_left_out_moves_the_position_and_begins_a_chunk() {
 #[test]
 fn positions_go_on_past_four_gibibytes() {
     let binlog = Binlog::new(true);
-    let mut assembler = Assembler::new(EPOCH, None, 0);
+    let mut assembler = Assembler::new(EPOCH, None);
     for event in &binlog.stream {
         assembler.event(event).unwrap();
     }
@@ -328,7 +341,7 @@ fn a_made_up_rotate_may_have_a_checksum_or_not() {
 
 /// The first error on the way.
 fn refused(events: &[Vec<u8>]) -> String {
-    let mut assembler = Assembler::new(EPOCH, None, 0);
+    let mut assembler = Assembler::new(EPOCH, None);
     let errors: Vec<_> = events
         .iter()
         .filter_map(|e| assembler.event(e).err())
@@ -421,7 +434,7 @@ proptest! {
                 binlog.rotate();
             }
         }
-        let mut assembler = Assembler::new(EPOCH, None, 0);
+        let mut assembler = Assembler::new(EPOCH, None);
         let (mut sink, mut given) = (Sink::new(), std::collections::VecDeque::new());
         let mut commits = commits.iter().cycle();
         for event in &binlog.stream {

@@ -34,7 +34,7 @@ fn events(file: &[u8]) -> Vec<&[u8]> {
 #[allow(clippy::disallowed_methods)]
 fn goes_through(path: &Path) {
     let file = std::fs::read(path).unwrap();
-    let mut assembler = Assembler::new(Epoch(1), None, 0);
+    let mut assembler = Assembler::new(Epoch(1), None);
     let mut sink = Sink::new();
     assembler
         .event(&make_rotate(1, "binlog.000001", 4, true))

@@ -6,3 +6,4 @@ mod corpus;
 mod server;
 mod session;
 mod streaming;
+mod switching;

@@ -42,8 +42,7 @@ pub(crate) fn settings() -> Settings {
 pub(crate) fn dump(executed: GtidSet) -> Input {
     Input::Dump {
         executed,
-        file: None,
-        file_ordinal: 0,
+        stored: None,
     }
 }
 

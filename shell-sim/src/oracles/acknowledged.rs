@@ -1,5 +1,6 @@
 //! Promise 1: what the source was told to be safe is on the disks of a majority at that time.
 
+use kingbus_core::gtid::Gtid;
 use kingbus_core::types::Index;
 
 use super::{Logs, Violation};
@@ -16,7 +17,7 @@ impl Acknowledged {
     /// it is not committed.
     pub fn acknowledge(
         &mut self,
-        transaction: usize,
+        transaction: &Gtid,
         place: Option<Option<(Index, u64)>>,
         logs: &Logs,
     ) -> Result<(), Violation> {

@@ -8,6 +8,7 @@ mod executed;
 mod logs;
 mod one_history;
 mod replica_stream;
+mod served_files;
 
 use std::fmt;
 
@@ -18,6 +19,8 @@ pub use self::executed::Executed;
 pub use self::logs::{Logs, Record};
 pub use self::one_history::OneHistory;
 pub use self::replica_stream::{Have, ReplicaStream};
+pub use self::served_files::{ServedFile, ServedFiles};
+use kingbus_core::gtid::Gtid;
 use kingbus_core::types::Index;
 
 /// A property that does not hold.
@@ -81,7 +84,7 @@ impl Oracles {
     }
 
     /// The source is told that a transaction is safe.
-    pub fn acknowledge(&mut self, transaction: usize) -> Result<(), Violation> {
+    pub fn acknowledge(&mut self, transaction: &Gtid) -> Result<(), Violation> {
         let place = self.history.place_of(transaction);
         self.acknowledged
             .acknowledge(transaction, place, &self.logs)
@@ -89,7 +92,7 @@ impl Oracles {
 
     /// A replica has a transaction; so it must be committed.
     pub fn replica_got(&self, replica: usize, transaction: usize) -> Result<(), Violation> {
-        if transaction < self.history.transactions() {
+        if transaction < self.history.transactions().len() {
             return Ok(());
         }
         let text = format!("replica {} has transaction {transaction}", replica + 1);

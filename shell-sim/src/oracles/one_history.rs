@@ -1,14 +1,21 @@
-//! Promise 2 (and 3): all nodes apply the same bytes at the same index, and these are the source's
-//! transactions, in its order, each once.
+//! Promise 2 (and 3): all nodes apply the same bytes at the same index, and these are transactions of
+//! the source that was followed, in its order, each once, and none of them left out.
+//!
+//! Another source may have the same transactions in other bytes. What the store has from the first one
+//! stays as it is; only what comes later is the other one's.
 
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
 use kingbus_core::chunk::{Chunk, Part};
-use kingbus_core::gtid::GtidSet;
+use kingbus_core::gtid::{Gtid, GtidSet};
 use kingbus_core::node::catalog::Command;
 use kingbus_core::node::index::{Content, Row};
 use kingbus_core::types::Index;
 
-use super::Violation;
-use crate::source::Source;
+use super::{ServedFiles, Violation};
+use crate::source::Sources;
+use crate::source::shapes::Recipe;
 
 /// What was applied so far.
 #[derive(Debug)]
@@ -16,12 +23,22 @@ pub struct OneHistory {
     entries: Vec<Entry>,
     /// The next entry of each node.
     next: Vec<u64>,
-    /// For each transaction from the store's first on: the entry that ends it.
-    places: Vec<Index>,
-    begin_after: usize,
-    purged: Option<GtidSet>,
+    transactions: Vec<Stored>,
+    /// Their places in `transactions`.
+    places: BTreeMap<Gtid, usize>,
+    /// All GTIDs of these, and those before the store's first.
+    executed: GtidSet,
+    purged: GtidSet,
+    /// What the store may say that it never had.
+    beginnings: Vec<GtidSet>,
+    /// The history that a chunk was made of, by its checksum.
+    given: BTreeMap<u32, usize>,
+    /// For each history: all before this one of its transactions are in the store.
+    due: BTreeMap<usize, usize>,
+    /// The files.
+    pub files: ServedFiles,
     /// A transaction of which some parts came, and how many bytes of it.
-    open: Option<usize>,
+    open: Option<(Gtid, usize)>,
     /// Transactions given up after some parts.
     pub aborted: u64,
 }
@@ -33,15 +50,33 @@ struct Entry {
     void: bool,
 }
 
+/// A transaction in the store.
+#[derive(Debug)]
+pub struct Stored {
+    /// What it is.
+    pub recipe: Recipe,
+    /// Its bytes.
+    pub bytes: Bytes,
+    /// Its binlog file, by the store's number.
+    pub file: u64,
+    /// The entry that ends it.
+    index: Index,
+}
+
 impl OneHistory {
     /// For so many nodes.
     pub fn new(nodes: usize) -> OneHistory {
         OneHistory {
             entries: Vec::new(),
             next: vec![1; nodes],
-            places: Vec::new(),
-            begin_after: 0,
-            purged: None,
+            transactions: Vec::new(),
+            places: BTreeMap::new(),
+            executed: GtidSet::new(),
+            purged: GtidSet::new(),
+            beginnings: Vec::new(),
+            given: BTreeMap::new(),
+            due: BTreeMap::new(),
+            files: ServedFiles::default(),
             open: None,
             aborted: 0,
         }
@@ -61,20 +96,32 @@ impl OneHistory {
         Ok(())
     }
 
+    /// A node is given a chunk of this history.
+    pub fn given(&mut self, body: &[u8], history: usize) {
+        self.given.insert(crc32c::crc32c(body), history);
+    }
+
+    /// The store may begin after these.
+    pub fn may_begin_after(&mut self, set: GtidSet) {
+        if self.transactions.is_empty() && !self.beginnings.contains(&set) {
+            self.beginnings.push(set);
+        }
+    }
+
     /// A running node applies an entry. Whether it is the first to do so.
     pub fn applied(
         &mut self,
         node: usize,
         row: &Row,
         body: &[u8],
-        source: &Source,
+        sources: &Sources,
     ) -> Result<bool, Violation> {
         if row.index.0 != self.next[node] {
             let text = format!("node {} applies entry {} out of turn", node + 1, row.index);
             return Err(Violation::new("one_history", text));
         }
         self.next[node] += 1;
-        self.row(node, row, body, source)
+        self.row(node, row, body, sources)
     }
 
     /// An entry is put into a node's index.
@@ -83,12 +130,13 @@ impl OneHistory {
         node: usize,
         row: &Row,
         body: &[u8],
-        source: &Source,
+        sources: &Sources,
     ) -> Result<bool, Violation> {
         let void = matches!(&row.content, Content::Chunk(chunk) if chunk.void);
+        let crc = crc32c::crc32c(body);
         let entry = Entry {
             term: row.term.0,
-            crc: crc32c::crc32c(body),
+            crc,
             void,
         };
         let wrong = |text: String| {
@@ -105,15 +153,17 @@ impl OneHistory {
         }
         self.entries.push(entry);
         if let Some(Command::Begin { purged }) = Command::decode(body)
-            && let Err(text) = self.begin(purged, source)
+            && let Err(text) = self.begin(purged)
         {
             return wrong(text);
         }
         if let (Content::Chunk(chunk), false) = (&row.content, void) {
             let chunk_is = Chunk::parse(body).map_err(|error| error.to_string());
             let found = chunk_is.and_then(|is| {
+                let history = self.given.get(&crc).ok_or("a chunk that nobody brought")?;
                 let events = &body[chunk.events_from as usize..chunk.events_to as usize];
-                self.chunk(row.index, &is, events, source)
+                self.files.chunk(&is, sources.history(*history))?;
+                self.chunk(row.index, &is, events, (sources, *history))
             });
             if let Err(text) = found {
                 return wrong(text);
@@ -122,24 +172,28 @@ impl OneHistory {
         Ok(true)
     }
 
-    /// The store begins behind some of the source's first transactions. Only the first word counts.
-    fn begin(&mut self, purged: GtidSet, source: &Source) -> Result<(), String> {
-        if self.purged.is_some() {
+    /// The store begins behind some of the source's first transactions. As long as it has no file, it
+    /// may begin elsewhere.
+    fn begin(&mut self, purged: GtidSet) -> Result<(), String> {
+        if !self.files.is_empty() {
             return Ok(());
         }
-        self.begin_after = purged.count() as usize;
-        if self.begin_after > source.transactions().len()
-            || source.prefix(self.begin_after) != purged
-        {
+        if !self.beginnings.contains(&purged) {
             return Err(format!("the store begins after {purged}"));
         }
-        self.purged = Some(purged);
+        self.purged = purged.clone();
+        self.executed = purged;
         Ok(())
     }
 
     /// What the store will never have.
     pub fn purged(&self) -> GtidSet {
-        self.purged.clone().unwrap_or_default()
+        self.purged.clone()
+    }
+
+    /// What it has or will never have.
+    pub fn executed(&self) -> &GtidSet {
+        &self.executed
     }
 
     /// The transactions of a chunk are the source's next ones, byte for byte.
@@ -148,20 +202,32 @@ impl OneHistory {
         index: Index,
         chunk: &Chunk,
         events: &[u8],
-        source: &Source,
+        (sources, history): (&Sources, usize),
     ) -> Result<(), String> {
+        let source = sources.history(history);
         for piece in &chunk.transactions {
-            let ordinal = self.begin_after + self.places.len();
-            let due = source
-                .transactions()
-                .get(ordinal)
-                .ok_or("more transactions than the source has")?;
-            if piece.gtid != due.gtid {
-                return Err(format!("{} where the source has {}", piece.gtid, due.gtid));
+            let mut at = self.due.get(&history).copied().unwrap_or(0);
+            let all = source.transactions();
+            while all
+                .get(at)
+                .is_some_and(|t| self.executed.contains(&t.gtid()))
+            {
+                at += 1;
             }
-            let from = match chunk.part {
-                Part::Whole | Part::First => 0,
-                Part::Middle | Part::Last => self.open.ok_or("a part without its beginning")?,
+            self.due.insert(history, at);
+            let due = all.get(at).ok_or("more transactions than the source has")?;
+            if piece.gtid != due.gtid() {
+                return Err(format!(
+                    "{} where the source has {}",
+                    piece.gtid,
+                    due.gtid()
+                ));
+            }
+            let begins = matches!(chunk.part, Part::Whole | Part::First);
+            let from = match self.open {
+                _ if begins => 0,
+                Some((gtid, from)) if gtid == piece.gtid => from,
+                Some(_) | None => return Err("a part without its beginning".to_owned()),
             };
             let bytes = &events[piece.offset as usize..(piece.offset + piece.len) as usize];
             let to = from + bytes.len();
@@ -179,13 +245,18 @@ impl OneHistory {
                     due.bytes.len()
                 ));
             }
-            let begins = matches!(chunk.part, Part::Whole | Part::First);
-            if begins && self.open.is_some() {
-                self.aborted += 1;
-            }
-            self.open = (!ends).then_some(to);
+            self.aborted += u64::from(begins && self.open.is_some());
+            self.open = (!ends).then_some((piece.gtid, to));
             if ends {
-                self.places.push(index);
+                let stored = Stored {
+                    recipe: due.recipe,
+                    bytes: due.bytes.clone(),
+                    file: chunk.file_ordinal,
+                    index,
+                };
+                self.places.insert(piece.gtid, self.transactions.len());
+                self.transactions.push(stored);
+                self.executed.add(piece.gtid);
             }
         }
         Ok(())
@@ -204,16 +275,16 @@ impl OneHistory {
 
     /// The entry, and its term, that ends a transaction. None: not committed. Transactions before
     /// the store's first are nowhere.
-    pub fn place_of(&self, transaction: usize) -> Option<Option<(Index, u64)>> {
-        let Some(at) = transaction.checked_sub(self.begin_after) else {
+    pub fn place_of(&self, gtid: &Gtid) -> Option<Option<(Index, u64)>> {
+        if self.purged.contains(gtid) {
             return Some(None);
-        };
-        let index = *self.places.get(at)?;
+        }
+        let index = self.transactions[*self.places.get(gtid)?].index;
         Some(Some((index, self.entries[index.0 as usize - 1].term)))
     }
 
-    /// Transactions committed so far, with those before the store's first.
-    pub fn transactions(&self) -> usize {
-        self.begin_after + self.places.len()
+    /// The transactions in the store, in its order.
+    pub fn transactions(&self) -> &[Stored] {
+        &self.transactions
     }
 }

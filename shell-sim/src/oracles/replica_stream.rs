@@ -1,37 +1,35 @@
 //! Promise 4 (and 3): a replica gets exactly the transactions it lacks, in order, each whole and once,
-//! byte for byte the source's.
+//! byte for byte as the store has them from the source.
 
 use bytes::{Buf, BytesMut};
 use kingbus_core::event::boundary::{Boundary, Step};
 use kingbus_core::event::{
     Checksum, HEADER_LEN, Header, Rotate, checksum_ok, flags, kind, without_created,
 };
-use kingbus_core::gtid::Gtid;
+use kingbus_core::gtid::{Gtid, GtidSet};
 
-use super::Violation;
-use crate::source::Source;
+use super::served_files::check_rotate;
+use super::{OneHistory, Violation};
 
-/// Which transactions of the source's history a replica has.
+/// What a replica has.
 #[derive(Clone, Debug, Default)]
 pub struct Have {
-    has: Vec<bool>,
+    /// Its executed set.
+    pub executed: GtidSet,
     next: usize,
 }
 
 impl Have {
-    /// It has this one.
-    pub fn add(&mut self, transaction: usize) {
-        if self.has.len() <= transaction {
-            self.has.resize(transaction + 1, false);
-        }
-        self.has[transaction] = true;
-        while self.has.get(self.next) == Some(&true) {
+    /// The place of the store's first transaction that it lacks.
+    pub fn next(&mut self, history: &OneHistory) -> usize {
+        let stored = history.transactions();
+        let has = |at: usize| {
+            let stored = stored.get(at);
+            stored.is_some_and(|stored| self.executed.contains(&stored.recipe.gtid))
+        };
+        while has(self.next) {
             self.next += 1;
         }
-    }
-
-    /// The first one that it lacks.
-    pub fn next(&self) -> usize {
         self.next
     }
 }
@@ -42,7 +40,8 @@ pub struct ReplicaStream {
     buffer: BytesMut,
     boundary: Boundary,
     file: Option<String>,
-    format: bool,
+    /// What the last format description says of checksums.
+    format: Option<Checksum>,
     /// PREVIOUS_GTIDS came after it.
     previous: bool,
     /// The transaction that has begun, and its bytes so far.
@@ -72,9 +71,9 @@ impl ReplicaStream {
     pub fn feed(
         &mut self,
         piece: &[u8],
-        source: &Source,
+        history: &OneHistory,
         have: &mut Have,
-        got: &mut dyn FnMut(usize, Gtid),
+        got: &mut dyn FnMut(usize),
     ) -> Result<(), Violation> {
         self.buffer.extend_from_slice(piece);
         while self.buffer.len() >= HEADER_LEN {
@@ -85,7 +84,10 @@ impl ReplicaStream {
                 break;
             }
             let event = self.buffer.split_to(head.len as usize);
-            self.event(&head, &event, source, have, got)?;
+            if let Some(whole) = self.event(&head, &event, history, have)? {
+                have.executed.add(history.transactions()[whole].recipe.gtid);
+                got(whole);
+            }
         }
         if (1..HEADER_LEN).contains(&self.buffer.remaining()) {
             return wrong("a piece ends inside of an event's header".to_owned());
@@ -93,20 +95,17 @@ impl ReplicaStream {
         Ok(())
     }
 
+    /// Reads an event. Some: it ends this transaction.
     fn event(
         &mut self,
         head: &Header,
         event: &[u8],
-        source: &Source,
+        history: &OneHistory,
         have: &mut Have,
-        got: &mut dyn FnMut(usize, Gtid),
-    ) -> Result<(), Violation> {
+    ) -> Result<Option<usize>, Violation> {
         let artificial = head.flags & flags::ARTIFICIAL != 0;
         let beat = matches!(head.kind, kind::HEARTBEAT | kind::HEARTBEAT_V2);
-        let checksum = match self.checksum || self.format || !(artificial || beat) {
-            true => Checksum::Crc32,
-            false => Checksum::None,
-        };
+        let checksum = self.checksum_of(head, artificial || beat);
         if checksum == Checksum::Crc32 && !checksum_ok(event) {
             return wrong(format!(
                 "an event of kind {} with a wrong checksum",
@@ -114,14 +113,20 @@ impl ReplicaStream {
             ));
         }
         match head.kind {
-            kind::ROTATE if artificial => {
-                let rotate = Rotate::parse(event, checksum);
-                self.file = Some(rotate.map_err(|e| violation(e.to_string()))?.file);
-            }
+            kind::ROTATE if artificial => self.file = Some(file_of(event, checksum)?),
             _ if self.file.is_none() => return wrong("no ROTATE at the beginning".to_owned()),
-            kind::FORMAT_DESCRIPTION | kind::PREVIOUS_GTIDS => self.header(head, event, source)?,
+            kind::FORMAT_DESCRIPTION | kind::PREVIOUS_GTIDS => self.header(head, event, history)?,
             _ if beat => {}
-            _ if !self.format => return wrong("no FORMAT_DESCRIPTION before events".to_owned()),
+            _ if self.format.is_none() => {
+                return wrong("no FORMAT_DESCRIPTION before events".to_owned());
+            }
+            kind::ROTATE => {
+                let file = history
+                    .files
+                    .named(self.file.as_deref().unwrap_or_default());
+                let file = file.expect("its header was found");
+                check_rotate(file, &file_of(event, checksum)?)?;
+            }
             _ => {}
         }
         if self.open.is_some() && beat {
@@ -130,30 +135,48 @@ impl ReplicaStream {
         let step = match artificial || beat {
             true => Step::Control,
             false => {
-                let step = self.boundary.event(head, event, Checksum::Crc32);
+                let step = self.boundary.event(head, event, checksum);
                 step.map_err(|e| violation(e.to_string()))?
             }
         };
         match step {
-            Step::Control => Ok(()),
-            Step::Begin { gtid, .. } => self.begin(gtid, event, source, have),
-            Step::Inside => self.go_on(event, source).map(|_| ()),
-            Step::End => self.end(event, source, have, got),
+            Step::Control => Ok(None),
+            Step::Begin { gtid, .. } => self.begin(gtid, event, history, have).map(|()| None),
+            Step::Inside => self.go_on(event, history).map(|_| None),
+            Step::End => self.end(event, history).map(Some),
+        }
+    }
+
+    fn checksum_of(&self, head: &Header, made_up: bool) -> Checksum {
+        let asked = match self.checksum {
+            true => Checksum::Crc32,
+            false => Checksum::None,
+        };
+        match (head.kind, self.format) {
+            (kind::FORMAT_DESCRIPTION, _) => Checksum::Crc32,
+            (_, Some(format)) => format,
+            (_, None) if made_up => asked,
+            (_, None) => Checksum::Crc32,
         }
     }
 
     /// The head of a file is that of the file it was announced as; a replica that goes on is not
     /// told of a restart of the source.
-    fn header(&mut self, head: &Header, event: &[u8], source: &Source) -> Result<(), Violation> {
+    fn header(
+        &mut self,
+        head: &Header,
+        event: &[u8],
+        history: &OneHistory,
+    ) -> Result<(), Violation> {
         let name = self.file.as_deref().unwrap_or_default();
-        let Some((format, previous)) = source.file_header(name) else {
-            return wrong(format!("the source has no file {name}"));
+        let Some(file) = history.files.named(name) else {
+            return wrong(format!("the store has no file {name}"));
         };
         let is_right = match head.kind {
-            kind::PREVIOUS_GTIDS => previous[..] == *event,
+            kind::PREVIOUS_GTIDS => file.previous[..] == *event,
             // A store that asked for the rest of this file was not told of a restart either.
-            _ if without_created(format)[..] == *event => true,
-            _ => format[..] == *event && (self.format || !self.resumes),
+            _ if without_created(&file.format)[..] == *event => true,
+            _ => file.format[..] == *event && (self.format.is_some() || !self.resumes),
         };
         if !is_right {
             return wrong(format!(
@@ -161,7 +184,12 @@ impl ReplicaStream {
                 head.kind
             ));
         }
-        self.format |= head.kind == kind::FORMAT_DESCRIPTION;
+        if head.kind == kind::FORMAT_DESCRIPTION {
+            self.format = Some(match file.checksum {
+                true => Checksum::Crc32,
+                false => Checksum::None,
+            });
+        }
         self.previous = head.kind == kind::PREVIOUS_GTIDS;
         Ok(())
     }
@@ -170,65 +198,64 @@ impl ReplicaStream {
         &mut self,
         gtid: Gtid,
         event: &[u8],
-        source: &Source,
-        have: &Have,
+        history: &OneHistory,
+        have: &mut Have,
     ) -> Result<(), Violation> {
         if !self.previous {
             return wrong(format!("{gtid} in a file without PREVIOUS_GTIDS"));
         }
-        let due = source.transactions().get(have.next());
-        match due {
-            Some(due) if due.gtid == gtid => {}
-            Some(due) => return wrong(format!("{gtid} where {} was due", due.gtid)),
+        let at = have.next(history);
+        let due = match history.transactions().get(at) {
+            Some(due) if due.recipe.gtid == gtid => due,
+            Some(due) => return wrong(format!("{gtid} where {} was due", due.recipe.gtid)),
             None => return wrong(format!("{gtid} where nothing was due")),
-        }
-        let file = &source.files()[source.transactions()[have.next()].file].name;
-        if self.file.as_ref() != Some(file) {
+        };
+        let file = history.files.by_ordinal(due.file).map(|file| &file.name);
+        if self.file.as_ref() != file {
             return wrong(format!(
-                "{gtid} is said to be in {:?}, and is in {file}",
+                "{gtid} is said to be in {:?}, and is in {file:?}",
                 self.file
             ));
         }
-        self.open = Some((have.next(), 0));
-        self.go_on(event, source).map(|_| ())
+        self.open = Some((at, 0));
+        self.go_on(event, history).map(|_| ())
     }
 
-    /// Compares the event with the source's; whether the transaction is complete.
-    fn go_on(&mut self, event: &[u8], source: &Source) -> Result<bool, Violation> {
-        let Some((ordinal, from)) = self.open else {
+    /// Compares the event with the store's; whether the transaction is complete.
+    fn go_on(&mut self, event: &[u8], history: &OneHistory) -> Result<bool, Violation> {
+        let Some((at, from)) = self.open else {
             return wrong("an event of a transaction that has not begun".to_owned());
         };
-        let due = &source.transactions()[ordinal];
+        let due = &history.transactions()[at];
         let to = from + event.len();
         if due.bytes.get(from..to) != Some(event) {
             return wrong(format!(
                 "bytes {from}..{to} of {} are not the source's",
-                due.gtid
+                due.recipe.gtid
             ));
         }
-        self.open = Some((ordinal, to));
+        self.open = Some((at, to));
         Ok(to == due.bytes.len())
     }
 
-    fn end(
-        &mut self,
-        event: &[u8],
-        source: &Source,
-        have: &mut Have,
-        got: &mut dyn FnMut(usize, Gtid),
-    ) -> Result<(), Violation> {
-        let complete = self.go_on(event, source)?;
-        let Some((ordinal, _)) = self.open.take() else {
+    fn end(&mut self, event: &[u8], history: &OneHistory) -> Result<usize, Violation> {
+        let complete = self.go_on(event, history)?;
+        let Some((at, _)) = self.open.take() else {
             return wrong("the end of a transaction that has not begun".to_owned());
         };
-        let gtid = source.transactions()[ordinal].gtid;
         if !complete {
+            let gtid = history.transactions()[at].recipe.gtid;
             return wrong(format!("{gtid} ends too early"));
         }
-        have.add(ordinal);
-        got(ordinal, gtid);
-        Ok(())
+        Ok(at)
     }
+}
+
+fn file_of(event: &[u8], checksum: Checksum) -> Result<String, Violation> {
+    let rotate = Rotate::parse(event, checksum);
+    rotate
+        .map(|rotate| rotate.file)
+        .map_err(|e| violation(e.to_string()))
 }
 
 fn violation(text: String) -> Violation {

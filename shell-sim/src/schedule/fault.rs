@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Upstream;
+
 /// One thing that goes wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
@@ -121,6 +123,8 @@ pub enum What {
         /// About.
         bytes: u64,
     },
+    /// Something on the source's side.
+    Upstream(Upstream),
     /// An operator names the source again.
     SetSource,
     /// A replica's connection breaks.

@@ -7,12 +7,14 @@ mod fault;
 mod generate;
 mod settings;
 mod text;
+mod upstream;
 
 use serde::{Deserialize, Serialize};
 
 pub use fault::{Fault, IndexLoss, Moment, Sides, Target, What};
 pub use settings::Settings;
 pub use text::TextError;
+pub use upstream::Upstream;
 
 /// What happens in a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

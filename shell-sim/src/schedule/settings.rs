@@ -88,12 +88,19 @@ settings! {
     commit_us = 20_000,
     /// Transactions waiting for an acknowledgement at once; 0: the source does not wait (no semi-sync).
     clients = 8,
+    /// Clients of the source wait at most so long, in milliseconds, before it goes on without
+    /// acknowledgements until the store has everything again; 0: for ever.
+    ack_timeout_ms = 0,
+    /// 1: AFTER_COMMIT, a transaction that waits is executed already; 0: AFTER_SYNC.
+    after_commit = 0,
     /// Largest ordinary transaction.
     transaction_bytes_max = 2_000,
     /// Transactions that are larger than a chunk.
     huge_ppm = 0,
     /// Transactions without BEGIN (DDL).
     ddl_ppm = 50_000,
+    /// Transactions of the rarer kinds: XA, compressed, empty, with unknown events and so on.
+    rare_ppm = 0,
     /// Transactions with a tagged GTID.
     tagged_ppm = 0,
     /// Transactions after which the source begins a new binlog file.

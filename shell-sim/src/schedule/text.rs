@@ -13,7 +13,7 @@
 use std::fmt;
 use std::str::SplitWhitespace;
 
-use super::{Fault, IndexLoss, Moment, Schedule, Settings, Sides, Target, What};
+use super::{Fault, IndexLoss, Moment, Schedule, Settings, Sides, Target, Upstream, What};
 
 /// A line that is not understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +82,7 @@ impl fmt::Display for What {
             What::Rotate => f.write_str("rotate"),
             What::Transaction { bytes } => write!(f, "transaction {bytes}"),
             What::SetSource => f.write_str("set-source"),
+            What::Upstream(upstream) => upstream.fmt(f),
             What::ReplicaCut { replica, moment } => write!(f, "replica-cut {replica} {moment}"),
             What::ReplicaFresh { replica } => write!(f, "replica-fresh {replica}"),
             What::ReplicaSlow { replica, by_ms } => write!(f, "replica-slow {replica} by {by_ms}"),
@@ -235,7 +236,11 @@ impl<'a> Words<'a> {
     }
 
     fn what(&mut self) -> Result<What, String> {
-        Ok(match self.word("what happens")? {
+        let name = self.word("what happens")?;
+        if let Some(upstream) = Upstream::parse(name, &mut self.0) {
+            return upstream.map(What::Upstream);
+        }
+        Ok(match name {
             "crash" => What::Crash {
                 target: self.target()?,
                 moment: self.moment()?,

@@ -6,10 +6,12 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use kingbus_core::chunk::{Chunk, Part};
 use kingbus_core::gtid::GtidSet;
-use kingbus_core::source::Assembler;
+use kingbus_core::node::catalog::SourceFacts;
+use kingbus_core::source::{Assembler, StoredFile};
 use kingbus_core::types::Epoch;
 
 use super::{Piece, Source, Stream};
+use crate::oracles::Violation;
 
 /// After so many bytes a read ends.
 const PUMP_BYTES_MAX: usize = 64 << 10;
@@ -18,6 +20,12 @@ const PUMP_BYTES_MAX: usize = 64 << 10;
 pub struct Link {
     /// Its number.
     pub epoch: Epoch,
+    /// The source, by number from 1.
+    pub number: u64,
+    /// The history that is read.
+    pub history: usize,
+    /// What the source said of itself.
+    pub facts: Option<SourceFacts>,
     /// The source's end is gone; the node does not know yet.
     pub broken: bool,
     dump: Option<Dump>,
@@ -45,12 +53,34 @@ pub struct Pumped {
 
 impl Link {
     /// A connection that has just been made.
-    pub fn new(epoch: Epoch) -> Link {
+    pub fn new(epoch: Epoch, number: u64) -> Link {
         Link {
             epoch,
+            number,
+            history: 0,
+            facts: None,
             broken: false,
             dump: None,
         }
+    }
+
+    /// Promise 6: nothing is merged silently. A store follows a source only if the source said that it
+    /// has all the store has, and the rest still.
+    pub fn facts_allow(&self, executed: &GtidSet) -> Result<(), Violation> {
+        let Some(facts) = &self.facts else {
+            return Err(Violation::new("no_silent_merge", "a dump before the login"));
+        };
+        let mut lacking = executed.minus(&facts.executed);
+        lacking.subtract(&facts.owned);
+        let needed = facts.purged.minus(executed);
+        if lacking.is_empty() && needed.is_empty() {
+            return Ok(());
+        }
+        let text = format!(
+            "source {} is followed, which lacks '{lacking}' and purged '{needed}'",
+            self.number
+        );
+        Err(Violation::new("no_silent_merge", text))
     }
 
     /// Begins the dump: the first transaction of it, and how many the source takes for acknowledged.
@@ -58,12 +88,11 @@ impl Link {
         &mut self,
         source: &Source,
         executed: GtidSet,
-        file: Option<String>,
-        ordinal: u64,
+        stored: Option<StoredFile>,
     ) -> (usize, usize) {
         let stream = Stream::new(source, executed);
         let first = (stream.next_transaction(source), stream.files_before(source));
-        let assembler = Assembler::new(self.epoch, file, ordinal);
+        let assembler = Assembler::new(self.epoch, stored);
         self.dump = Some(Dump {
             stream,
             assembler,
@@ -113,6 +142,11 @@ impl Link {
         let part = Chunk::parse(&body).map(|chunk| chunk.part);
         dump.in_parts = matches!(part, Ok(Part::First | Part::Middle));
         Some((seq, body))
+    }
+
+    /// The first file that it still needs, by number from 0.
+    pub fn needs_file(&self) -> Option<usize> {
+        self.dump.as_ref().map(|dump| dump.stream.file())
     }
 
     /// Whether transactions were read that are not acknowledged.

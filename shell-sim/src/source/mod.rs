@@ -1,42 +1,68 @@
 //! The model source: a MySQL server with GTIDs and semi-synchronous replication.
 //!
-//! A crash takes its connections, never its binlog. It comes back with a new binlog file.
+//! A crash takes its connections, and its binlog only where a fault says so. It comes back with a new
+//! binlog file. What becomes of its history otherwise, by losing its end or by a replica that is
+//! promoted, is in [`descent`](self::descent).
 
+mod descent;
 pub mod events;
 mod link;
+mod semi_sync;
+pub mod shapes;
+mod sources;
 mod stream;
 
 use bytes::Bytes;
 use kingbus_core::gtid::{Gtid, GtidSet, Tsid, Uuid};
 use kingbus_core::node::catalog::SourceFacts;
 
-use self::events::Shape;
+use self::events::Hand;
 pub use self::link::Link;
+use self::semi_sync::SemiSync;
+use self::shapes::{Recipe, Shape};
+pub use self::sources::Sources;
 pub use self::stream::{Piece, Stream};
 use crate::rng::Rng;
 use crate::schedule::Settings;
 
-/// The source's UUID.
-pub const SOURCE_UUID: Uuid = Uuid([0xa7; 16]);
+/// The UUID of a source by its number from 1.
+pub fn source_uuid(number: u64) -> Uuid {
+    Uuid([0xa6 + number as u8; 16])
+}
 
-/// The source.
+/// A source.
 pub struct Source {
+    /// Its number from 1: the address that the operator names, its server id, and its UUID.
+    pub number: u64,
+    hand: Hand,
+    /// Number of its first binlog file.
+    first_number: u64,
     files: Vec<File>,
+    /// The files before this one were purged.
+    files_from: usize,
     transactions: Vec<Transaction>,
     executed: GtidSet,
+    /// GTIDs of purged files.
+    purged: GtidSet,
     /// Numbers given to untagged and tagged transactions.
     last: [u64; 2],
     rng: Rng,
+    shapes: Rng,
     /// Whether it runs.
     pub up: bool,
-    /// Clients were told that all transactions before this one are safe.
-    pub acknowledged: usize,
+    /// Whether it ever came back without something.
+    pub lost: bool,
+    /// Its clients and what they wait for.
+    pub semi_sync: SemiSync,
 }
 
 /// A binlog file.
+#[derive(Clone)]
 pub struct File {
     /// Its name.
     pub name: String,
+    /// Whether its events have checksums.
+    pub checksum: bool,
     /// What is in it, in order.
     items: Vec<Item>,
     /// The GTIDs of all files before it.
@@ -44,6 +70,7 @@ pub struct File {
     len: u64,
 }
 
+#[derive(Clone)]
 enum Item {
     /// An event that belongs to no transaction.
     Control(Bytes),
@@ -52,9 +79,10 @@ enum Item {
 }
 
 /// A transaction of the source.
+#[derive(Clone)]
 pub struct Transaction {
-    /// Its GTID.
-    pub gtid: Gtid,
+    /// What it is.
+    pub recipe: Recipe,
     /// Its bytes.
     pub bytes: Bytes,
     /// Its file, by number from 0.
@@ -64,24 +92,47 @@ pub struct Transaction {
     ends: Vec<usize>,
 }
 
+impl Transaction {
+    /// Its GTID.
+    pub fn gtid(&self) -> Gtid {
+        self.recipe.gtid
+    }
+}
+
 impl Source {
-    /// A source with some history.
+    /// The first source, with some history.
     pub fn new(seed: u64, world: &Settings) -> Source {
-        let mut source = Source {
-            files: Vec::new(),
-            transactions: Vec::new(),
-            executed: GtidSet::new(),
-            last: [0; 2],
-            rng: Rng::new(seed, "source", 0),
-            up: true,
-            acknowledged: 0,
-        };
+        let mut source = Source::empty(seed, 1, world);
         source.begin_file(true);
         for _ in 0..world.history {
             source.commit(world, None);
         }
-        source.acknowledged = source.transactions.len();
+        source.semi_sync.all_are_told(&source.transactions);
         source
+    }
+
+    fn empty(seed: u64, number: u64, world: &Settings) -> Source {
+        Source {
+            number,
+            hand: Hand::new(number as u32),
+            first_number: 1,
+            files: Vec::new(),
+            files_from: 0,
+            transactions: Vec::new(),
+            executed: GtidSet::new(),
+            purged: GtidSet::new(),
+            last: [0; 2],
+            rng: Rng::new(seed, "source", number - 1),
+            shapes: Rng::new(seed, "shapes", number),
+            up: true,
+            lost: false,
+            semi_sync: SemiSync::new(world),
+        }
+    }
+
+    /// Its UUID.
+    pub fn uuid(&self) -> Uuid {
+        source_uuid(self.number)
     }
 
     /// All transactions, in the order of their commits.
@@ -89,17 +140,37 @@ impl Source {
         &self.transactions
     }
 
-    /// The binlog files, oldest first.
+    /// The binlog files, oldest first, with those that were purged.
     pub fn files(&self) -> &[File] {
         &self.files
     }
 
+    /// All GTIDs in its binlog, or purged from it.
+    pub fn executed(&self) -> &GtidSet {
+        &self.executed
+    }
+
+    /// The GTIDs that it has no more.
+    pub fn purged(&self) -> &GtidSet {
+        &self.purged
+    }
+
+    /// `VERSION()` and `@@binlog_checksum`.
+    pub fn describes_itself(&self) -> (String, &'static str) {
+        let checksum = if self.hand.checksum { "CRC32" } else { "NONE" };
+        (self.hand.version(), checksum)
+    }
+
+    /// The latest file of this name: its number from 0.
+    pub fn file_named(&self, name: &str) -> Option<usize> {
+        self.files.iter().rposition(|file| file.name == name)
+    }
+
     /// FORMAT_DESCRIPTION and PREVIOUS_GTIDS of a binlog file.
-    pub fn file_header(&self, name: &str) -> Option<(&Bytes, &Bytes)> {
-        let file = self.files.iter().rev().find(|file| file.name == name)?;
-        match &file.items[..] {
-            [Item::Control(format), Item::Control(previous), ..] => Some((format, previous)),
-            _ => None,
+    pub fn file_header(&self, file: usize) -> (&Bytes, &Bytes) {
+        match &self.files[file].items[..] {
+            [Item::Control(format), Item::Control(previous), ..] => (format, previous),
+            _ => unreachable!("every file begins with both"),
         }
     }
 
@@ -107,29 +178,57 @@ impl Source {
     pub fn prefix(&self, count: usize) -> GtidSet {
         let mut set = GtidSet::new();
         for transaction in &self.transactions[..count] {
-            set.add(transaction.gtid);
+            set.add(transaction.gtid());
         }
         set
     }
 
     /// What it says of itself.
-    pub fn facts(&self, world: &Settings) -> SourceFacts {
+    pub fn facts(&self) -> SourceFacts {
+        let (version, checksum) = self.describes_itself();
+        let (executed, owned) = self.semi_sync.executed_and_owned(&self.executed);
         SourceFacts {
-            version: events::VERSION.to_owned(),
-            server_id: events::SERVER_ID,
-            server_uuid: SOURCE_UUID,
-            binlog_checksum: "CRC32".to_owned(),
-            executed: self.executed.clone(),
-            owned: GtidSet::new(),
-            purged: GtidSet::new(),
-            semi_sync: world.clients > 0,
+            version,
+            server_id: self.hand.server_id,
+            server_uuid: self.uuid(),
+            binlog_checksum: checksum.to_owned(),
+            executed,
+            owned,
+            purged: self.purged.clone(),
+            semi_sync: self.semi_sync.is_there(),
         }
     }
 
-    /// Whether a client is free to commit.
-    pub fn may_commit(&self, world: &Settings) -> bool {
-        let waiting = self.transactions.len() - self.acknowledged;
-        self.up && (world.clients == 0 || waiting < world.clients as usize)
+    /// Why it does not give a dump of all but these, if so: MySQL's error.
+    pub fn refuses(&self, executed: &GtidSet) -> Option<&'static str> {
+        let mut own = GtidSet::new();
+        for (tsid, first, last) in executed.ranges() {
+            if tsid.uuid == self.uuid() {
+                own.add_range(tsid, first, last);
+            }
+        }
+        if !self.executed.contains_set(&own) {
+            return Some("1236: Replica has more GTIDs than the source has");
+        }
+        if !executed.contains_set(&self.purged) {
+            return Some("1236: the source purged required binary logs");
+        }
+        None
+    }
+
+    /// Whether it runs and a client is free to commit.
+    pub fn may_commit(&self) -> bool {
+        self.up && self.semi_sync.lets_commit(self.transactions.len())
+    }
+
+    /// Whether it stops waiting for acknowledgements now.
+    pub fn gives_up_waiting(&mut self, now_us: u64) -> bool {
+        self.semi_sync.look_at_the_clock(&self.transactions, now_us)
+    }
+
+    /// A replica has all transactions before this one. Whether the source waits again from now on.
+    pub fn acknowledge(&mut self, before: usize) -> bool {
+        self.semi_sync.acknowledge(&self.transactions, before)
     }
 
     /// Commits a transaction, of about `len` bytes if that is given, and now and then begins a new
@@ -138,18 +237,18 @@ impl Source {
         let rng = &mut self.rng;
         let tagged = rng.chance(world.tagged_ppm);
         let huge = rng.chance(world.huge_ppm);
+        let rare = self.shapes.chance(world.rare_ppm);
+        let rarest = *self.shapes.pick(&Shape::RARE);
         let (len, event_len, shape) = match len {
             Some(len) => (len, 300_000, Shape::Rows),
             None if huge => {
                 let event_len = *rng.pick(&[150_000, 400_000, 1_500_000]);
-                (
-                    rng.range(1_100_000, 2_500_000) as usize,
-                    event_len,
-                    Shape::Rows,
-                )
+                let shape = if rare { Shape::Payload } else { Shape::Rows };
+                (rng.range(1_100_000, 2_500_000) as usize, event_len, shape)
             }
             None => {
                 let shape = match rng.chance(world.ddl_ppm) {
+                    _ if rare => rarest,
                     true => *rng.pick(&[Shape::Definition, Shape::Statement]),
                     false => Shape::Rows,
                 };
@@ -157,87 +256,123 @@ impl Source {
                 (len, rng.range(100, 20_000) as usize, shape)
             }
         };
-        let ordinal = self.append(tagged, shape, len, event_len);
+        let gtid = self.next_gtid(tagged);
+        let ordinal = self.append(Recipe {
+            gtid,
+            shape,
+            len,
+            event_len,
+            server_id: self.hand.server_id,
+        });
         if self.rng.chance(world.rotate_ppm) {
             self.rotate();
         }
         ordinal
     }
 
-    fn append(&mut self, tagged: bool, shape: Shape, len: usize, event_len: usize) -> usize {
+    fn next_gtid(&mut self, tagged: bool) -> Gtid {
         let tag = if tagged {
             "batch".parse().expect("a tag")
         } else {
             Default::default()
         };
+        let uuid = self.uuid();
+        let tsid = Tsid { uuid, tag };
         let last = &mut self.last[usize::from(tagged)];
         *last += 1;
-        let gtid = Gtid {
-            tsid: Tsid {
-                uuid: SOURCE_UUID,
-                tag,
-            },
-            gno: *last,
-        };
+        // Like MySQL, it takes the first number that is free.
+        while self.executed.contains(&Gtid { tsid, gno: *last }) {
+            *last += 1;
+        }
+        Gtid { tsid, gno: *last }
+    }
+
+    /// Writes a transaction, its own or one that it got from another server.
+    pub fn append(&mut self, recipe: Recipe) -> usize {
         let ordinal = self.transactions.len();
         let file = self.files.len() - 1;
         let start = self.files[file].len;
-        let made = events::transaction(gtid, shape, start, len, event_len);
+        let made = shapes::transaction(recipe, self.hand, start);
         self.files[file].len += made.bytes.len() as u64;
         self.files[file].items.push(Item::Transaction(ordinal));
-        let (bytes, ends) = (made.bytes.into(), made.ends);
+        self.executed.add(recipe.gtid);
         self.transactions.push(Transaction {
-            gtid,
-            bytes,
+            recipe,
+            bytes: made.bytes.into(),
             file,
             start,
-            ends,
+            ends: made.ends,
         });
-        self.executed.add(gtid);
+        self.semi_sync.committed(&self.transactions);
         ordinal
     }
 
     /// Ends the binlog file with a ROTATE, and begins the next.
     pub fn rotate(&mut self) {
-        let next = file_name(self.files.len() + 1);
+        let next = self.next_name();
         let start = self.file().len;
-        self.control(events::rotate(start, &next));
+        self.control(events::rotate(self.hand, start, &next));
         self.begin_file(false);
+    }
+
+    /// `SET GLOBAL binlog_checksum`: from the next file on, which begins at once.
+    pub fn change_checksum(&mut self) {
+        let next = self.next_name();
+        let start = self.file().len;
+        self.control(events::rotate(self.hand, start, &next));
+        self.hand.checksum = !self.hand.checksum;
+        self.begin_file(false);
+    }
+
+    /// The next start is that of a later version.
+    pub fn upgrade(&mut self) {
+        self.hand.patch += 1;
     }
 
     /// Comes back after a crash, or after a shutdown, which says STOP.
     pub fn restart(&mut self) {
         if self.rng.chance(300_000) {
             let start = self.file().len;
-            self.control(events::stop(start));
+            self.control(events::stop(self.hand, start));
         }
         self.up = true;
+        // What waited in the binlog is committed by the recovery.
+        self.semi_sync.restarted(&self.transactions);
         self.begin_file(true);
     }
 
+    /// Forgets all files but the last `keep`, and no file from `used` on.
+    pub fn purge(&mut self, keep: usize, used: usize) {
+        let to = (self.files.len() - keep.clamp(1, self.files.len())).min(used);
+        if to > self.files_from {
+            self.files_from = to;
+            self.purged = self.files[to].previous.clone();
+        }
+    }
+
     fn begin_file(&mut self, started: bool) {
-        let name = file_name(self.files.len() + 1);
-        let previous = self.executed.clone();
-        self.files.push(File {
-            name,
+        let file = File {
+            name: self.next_name(),
+            checksum: self.hand.checksum,
             items: Vec::new(),
-            previous,
+            previous: self.executed.clone(),
             len: 4,
-        });
-        self.control(events::format_description(if started {
-            1_700_000_000
-        } else {
-            0
-        }));
+        };
+        self.files.push(file);
+        let created = if started { 1_700_000_000 } else { 0 };
+        self.control(events::format_description(self.hand, created));
         let start = self.file().len;
-        self.control(events::previous_gtids(start, &self.executed));
+        self.control(events::previous_gtids(self.hand, start, &self.executed));
+    }
+
+    fn next_name(&self) -> String {
+        let number = self.first_number + self.files.len() as u64;
+        format!("binlog.{number:06}")
     }
 
     fn control(&mut self, event: Vec<u8>) {
-        let file = self
-            .files
-            .last_mut()
-            .expect("there is a file from the start on");
+        let file = self.files.last_mut();
+        let file = file.expect("there is a file from the start on");
         file.len += event.len() as u64;
         file.items.push(Item::Control(event.into()));
     }
@@ -247,8 +382,4 @@ impl Source {
             .last()
             .expect("there is a file from the start on")
     }
-}
-
-fn file_name(number: usize) -> String {
-    format!("binlog.{number:06}")
 }

@@ -6,7 +6,6 @@ use bytes::Bytes;
 use kingbus_core::event::{make_heartbeat_v2, make_rotate, without_created};
 use kingbus_core::gtid::GtidSet;
 
-use super::events::SERVER_ID;
 use super::{Item, Source};
 
 /// Where a dump stands.
@@ -19,6 +18,10 @@ pub struct Stream {
     made: VecDeque<Bytes>,
     /// Transactions were left out since the last event.
     skipped: bool,
+    /// The client asked for checksums in events that are made up.
+    asked: bool,
+    /// The file that is read has them.
+    checksum: bool,
 }
 
 /// What comes next.
@@ -37,6 +40,7 @@ impl Stream {
     pub fn new(source: &Source, executed: GtidSet) -> Stream {
         let complete = |file: &super::File| executed.contains_set(&file.previous);
         let file = source.files.iter().rposition(complete).unwrap_or(0);
+        let file = file.max(source.files_from);
         let mut stream = Stream {
             executed,
             file,
@@ -44,6 +48,8 @@ impl Stream {
             event: 0,
             made: VecDeque::new(),
             skipped: false,
+            asked: source.hand.checksum,
+            checksum: source.hand.checksum,
         };
         stream.announce(source);
         let resumes = !stream.executed.is_empty();
@@ -52,6 +58,11 @@ impl Stream {
             stream.item = 1;
         }
         stream
+    }
+
+    /// The file that is read, by number from 0; none before it is needed any more.
+    pub fn file(&self) -> usize {
+        self.file
     }
 
     /// Transactions in the files before the one it begins with. The source takes it that the client
@@ -76,7 +87,11 @@ impl Stream {
             Item::Control(_) => None,
         });
         transactions
-            .find(|ordinal| !self.executed.contains(&source.transactions[*ordinal].gtid))
+            .find(|ordinal| {
+                !self
+                    .executed
+                    .contains(&source.transactions[*ordinal].gtid())
+            })
             .unwrap_or(source.transactions.len())
     }
 
@@ -111,7 +126,7 @@ impl Stream {
 
     fn transaction(&mut self, source: &Source, ordinal: usize) -> Piece {
         let transaction = &source.transactions[ordinal];
-        if self.executed.contains(&transaction.gtid) {
+        if self.executed.contains(&transaction.gtid()) {
             self.item += 1;
             self.skipped = true;
             return Piece::Skipped(ordinal);
@@ -133,9 +148,11 @@ impl Stream {
     }
 
     fn announce(&mut self, source: &Source) {
-        let name = &source.files[self.file].name;
-        self.made
-            .push_back(make_rotate(SERVER_ID, name, 4, true).into());
+        let file = &source.files[self.file];
+        let checksum = self.asked && self.checksum;
+        let rotate = make_rotate(source.hand.server_id, &file.name, 4, checksum);
+        self.made.push_back(rotate.into());
+        self.checksum = file.checksum;
     }
 
     /// One heartbeat stands for the transactions that were left out. Position 0: where the control
@@ -150,7 +167,8 @@ impl Stream {
         } else {
             self.position(source)
         };
-        Some(make_heartbeat_v2(SERVER_ID, &file.name, position, true).into())
+        let checksum = self.asked && self.checksum;
+        Some(make_heartbeat_v2(source.hand.server_id, &file.name, position, checksum).into())
     }
 
     /// Where the item at hand begins.

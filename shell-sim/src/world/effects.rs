@@ -27,6 +27,13 @@ impl World {
             Effect::Admin(effect) => self.admin_effect(node, life, effect),
             Effect::Serving(serving) => {
                 let yes = matches!(serving, Serving::Yes { .. });
+                if let Serving::Yes {
+                    version,
+                    binlog_checksum,
+                } = serving
+                {
+                    self.hosts[node].greeting = Some((version, binlog_checksum));
+                }
                 let served = std::mem::replace(&mut self.hosts[node].serves, yes);
                 self.probes.hit_if(served && !yes, "stopped_serving");
                 self.note(Note::Serving {
@@ -225,7 +232,7 @@ impl World {
         let first = self
             .oracles
             .history
-            .applied(node, row, body, &self.source)?;
+            .applied(node, row, body, &self.sources)?;
         if first {
             self.oracles.committed(row.index, row.term.0)?;
         }

@@ -50,7 +50,18 @@ pub enum Event {
         epoch: Epoch,
     },
     /// An acknowledgement arrives at the source.
-    SourceAck { before: usize },
+    SourceAck {
+        history: usize,
+        before: usize,
+        by_itself: bool,
+    },
+    /// The source does not give what a node asks for.
+    SourceRefuses {
+        node: usize,
+        life: u64,
+        epoch: Epoch,
+        error: &'static str,
+    },
     /// A node learns that its connection to the source is gone.
     SourceLost {
         node: usize,
@@ -117,6 +128,7 @@ impl Event {
             | Event::SourceLogin { node, .. }
             | Event::SourceRead { node, .. }
             | Event::SourceLost { node, .. }
+            | Event::SourceRefuses { node, .. }
             | Event::Drained { node, .. }
             | Event::ReplicaGone { node, .. } => Some(*node),
             Event::Frame { to, .. } => Some(*to),

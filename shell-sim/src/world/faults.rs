@@ -75,7 +75,7 @@ impl World {
                 self.over(lasts_us, number, node, 0);
             }
             What::SourceCrash => {
-                if self.source.up {
+                if self.sources.primary().up {
                     self.source_down();
                     self.after(lasts_us, Event::SourceUp);
                 }
@@ -85,19 +85,20 @@ impl World {
             } => self.armed_source = true,
             What::SourceCut { .. } => (0..self.hosts.len()).for_each(|node| self.break_link(node)),
             What::Rotate => {
-                if self.source.up {
+                if self.sources.primary().up {
                     let unread = self.hosts.iter().all(|host| host.link.is_none());
                     self.probes.hit_if(unread, "rotated_while_nobody_reads");
-                    self.source.rotate();
+                    self.sources.primary_mut().rotate();
                     (0..self.hosts.len()).for_each(|node| self.read_soon(node));
                 }
             }
             What::Transaction { bytes } => {
-                if self.source.up {
+                if self.sources.primary().up {
                     self.commit_now(Some(bytes as usize));
                 }
             }
             What::SetSource => self.operator.again(),
+            What::Upstream(upstream) => self.upstream(upstream, lasts_us)?,
             What::ReplicaCut { replica, moment } => self.cut_replica(replica, moment)?,
             What::ReplicaFresh { replica } => self.fresh_replica(replica)?,
             What::ReplicaSlow { replica, by_ms } => {
@@ -149,6 +150,7 @@ impl World {
             | What::Rotate
             | What::Transaction { .. }
             | What::SetSource
+            | What::Upstream(_)
             | What::ReplicaFresh { .. }
             | What::ReplicaCut { .. } => {}
         }
@@ -226,7 +228,7 @@ impl World {
     fn fresh_replica(&mut self, number: u64) -> Result<(), Violation> {
         self.cut_replica(number, Moment::Now)?;
         if let Some(replica) = self.replicas.iter_mut().find(|r| r.number == number) {
-            replica.forget(&self.schedule.settings, &self.source);
+            replica.forget(&self.schedule.settings, self.sources.history(0));
         }
         Ok(())
     }
@@ -361,6 +363,7 @@ impl World {
             self.start(node)?;
         }
         self.source_up()?;
+        self.settle_upstream();
         for _ in 0..3 {
             self.commit_now(None);
         }

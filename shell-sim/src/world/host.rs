@@ -27,10 +27,14 @@ pub struct Host {
     pub parked: VecDeque<Event>,
     /// When a message of another node arrived last, or it came up.
     pub heard_us: u64,
+    /// The version and checksum algorithm that it tells replicas.
+    pub greeting: Option<(String, String)>,
     /// Whether it serves replicas.
     pub serves: bool,
     /// The connection to the source.
     pub link: Option<Link>,
+    /// What it must say of the source it has connected to, if that cannot be followed.
+    pub refuses: Option<&'static str>,
     /// Whether a `SourceRead` is under way.
     pub reading: bool,
     /// Replicas that dump from it.
@@ -70,8 +74,10 @@ impl Host {
             paused: 0,
             parked: VecDeque::new(),
             heard_us: 0,
+            greeting: None,
             serves: false,
             link: None,
+            refuses: None,
             reading: false,
             replicas: BTreeMap::new(),
             last_replica: 0,

@@ -10,6 +10,7 @@ mod replicas;
 mod rot;
 mod sources;
 mod start;
+mod upstream;
 
 use std::collections::{BTreeSet, BinaryHeap};
 
@@ -27,7 +28,7 @@ use crate::probe::Probes;
 use crate::replica::Replica;
 use crate::rng::Rng;
 use crate::schedule::Schedule;
-use crate::source::Source;
+use crate::source::Sources;
 use crate::trace::{Note, Trace};
 
 /// The cluster's UUID.
@@ -45,7 +46,7 @@ pub struct World {
     heap: BinaryHeap<Timed>,
     hosts: Vec<Host>,
     network: Network,
-    source: Source,
+    sources: Sources,
     commits: Rng,
     replicas: Vec<Replica>,
     operator: Operator,
@@ -80,8 +81,9 @@ impl World {
     pub fn new(schedule: Schedule, plant: Option<Plant>, trace: Trace) -> World {
         let (seed, nodes) = (schedule.seed, schedule.nodes);
         let world = &schedule.settings;
-        let source = Source::new(seed, world);
-        let replicas = (1..=world.replicas).map(|n| Replica::new(seed, n, world, &source));
+        let sources = Sources::new(seed, world);
+        let replicas =
+            (1..=world.replicas).map(|n| Replica::new(seed, n, world, sources.primary()));
         let replicas: Vec<Replica> = replicas.collect();
         let oracles = Oracles::new(nodes as usize);
         let mut world = World {
@@ -93,7 +95,7 @@ impl World {
                 .collect(),
             network: Network::new(seed),
             commits: Rng::new(seed, "commits", 0),
-            source,
+            sources,
             replicas,
             operator: Operator::default(),
             armed_source: false,
@@ -198,7 +200,17 @@ impl World {
             Event::Start { node } => self.start(node),
             Event::SourceLogin { node, life, epoch } => self.source_login(node, life, epoch),
             Event::SourceRead { node, life, epoch } => self.source_read(node, life, epoch),
-            Event::SourceAck { before } => self.source_acknowledged(before),
+            Event::SourceAck {
+                history,
+                before,
+                by_itself,
+            } => self.source_acknowledged(history, before, by_itself),
+            Event::SourceRefuses {
+                node,
+                life,
+                epoch,
+                error,
+            } => self.source_failed(node, life, epoch, error),
             Event::SourceLost { node, life, epoch } => {
                 self.source_failed(node, life, epoch, "the connection is lost")
             }

@@ -49,10 +49,13 @@ impl World {
         let start = match world.begin_after as usize {
             _ if world.begin_now > 0 => Start::Now,
             0 => Start::Earliest,
-            count => Start::After(self.source.prefix(count)),
+            count => Start::After(self.sources.history(0).prefix(count)),
         };
+        if let Start::After(set) = &start {
+            self.oracles.history.may_begin_after(set.clone());
+        }
         let definition = Some(SourceDefinition {
-            host: "source".to_owned(),
+            host: self.sources.primary().number.to_string(),
             port: 3306,
             user: "repl".to_owned(),
             password: Sealed(Vec::new()),
@@ -97,6 +100,7 @@ impl World {
     pub(super) fn watch(&mut self) -> Result<(), Violation> {
         self.after(WATCH_US, Event::Watch);
         self.end_silent_replicas()?;
+        self.watch_upstream();
         for node in 0..self.hosts.len() {
             if self.hosts[node].paused == 0 {
                 self.is_current(node)?;
@@ -131,6 +135,7 @@ impl World {
             let text = format!("node {}: {:?}", node + 1, status.disk.error);
             return self.fail("a_crash_is_not_damage", text);
         }
+        self.says_why(node, status)?;
         self.probe_status(node, status);
         self.hosts[node].executed = status.executed.clone();
         self.hosts[node].applied = status.applied;
@@ -162,28 +167,35 @@ impl World {
     }
 
     /// What is not everywhere yet.
-    pub fn lacks(&self) -> Option<String> {
-        let all = self.source.transactions().len();
-        let world = &self.schedule.settings;
-        if self.oracles.history.transactions() < all {
-            let committed = self.oracles.history.transactions();
-            return Some(format!("{committed} of {all} transactions are committed"));
+    pub fn lacks(&mut self) -> Option<String> {
+        let source = self.sources.primary();
+        let history = &self.oracles.history;
+        let missing = source.executed().minus(history.executed());
+        if !missing.is_empty() {
+            return Some(format!("{missing} of the source is not committed"));
         }
-        if world.clients > 0 && self.source.acknowledged < all {
-            let acknowledged = self.source.acknowledged;
+        let (all, semi_sync) = (source.transactions().len(), &source.semi_sync);
+        if semi_sync.is_there() && semi_sync.acknowledged < all {
+            let acknowledged = semi_sync.acknowledged;
             return Some(format!(
                 "{acknowledged} of {all} transactions are acknowledged"
             ));
         }
-        let executed = self.source.prefix(all);
         for (node, host) in self.hosts.iter().enumerate() {
-            if host.executed != executed {
+            if host.executed != *history.executed() {
                 return Some(format!("node {} has {}", node + 1, host.executed));
             }
+            let greeting = source.describes_itself();
+            if host.greeting.as_ref() != Some(&(greeting.0.clone(), greeting.1.to_owned())) {
+                let said = &host.greeting;
+                return Some(format!("node {} says {said:?}, not {greeting:?}", node + 1));
+            }
         }
-        for replica in &self.replicas {
-            if replica.have.next() < all {
-                let (number, next) = (replica.number, replica.have.next());
+        let all = history.transactions().len();
+        for replica in &mut self.replicas {
+            let next = replica.have.next(history);
+            if next < all {
+                let number = replica.number;
                 return Some(format!(
                     "replica {number} lacks transaction {next} of {all}"
                 ));

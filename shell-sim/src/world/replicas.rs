@@ -41,7 +41,7 @@ impl World {
             node,
             life: host.life,
             id,
-            stream: ReplicaStream::new(!model.executed.is_empty(), model.checksum()),
+            stream: ReplicaStream::new(!model.have.executed.is_empty(), model.checksum()),
             heard_us: self.now_us,
             arrives_us: self.now_us,
             outstanding: 0,
@@ -65,7 +65,7 @@ impl World {
         let (number, at) = (self.replicas[replica].number, node as u64 + 1);
         let model = &self.replicas[replica];
         self.probes.hit_if(model.conns > 1, "replica_resumed");
-        let own = model.executed.contains(&model.own());
+        let own = model.have.executed.contains(&model.own());
         self.probes
             .hit_if(own, "replica_with_transactions_of_its_own");
         self.note(Note::ReplicaDump {
@@ -191,17 +191,14 @@ impl World {
         let mut got = Vec::new();
         let fed = conn.stream.feed(
             &bytes,
-            &self.source,
+            &self.oracles.history,
             &mut model.have,
-            &mut |ordinal, gtid| {
-                got.push((ordinal, gtid));
-            },
+            &mut |transaction| got.push(transaction),
         );
         let node = conn.node + 1;
         let inside = conn.stream.inside();
-        for (transaction, gtid) in got {
+        for transaction in got {
             self.oracles.replica_got(replica, transaction)?;
-            self.replicas[replica].executed.add(gtid);
             let (replica, transaction) = (replica as u64 + 1, transaction as u64);
             self.note(Note::ReplicaGot {
                 replica,
@@ -234,7 +231,7 @@ impl World {
             return Ok(());
         };
         let purged = self.oracles.history.purged();
-        let missing = purged.minus(&self.replicas[replica].executed);
+        let missing = purged.minus(&self.replicas[replica].have.executed);
         let named = text.ends_with(&format!("missing transactions are '{missing}'"));
         if missing.is_empty() || !named {
             let text = format!(
@@ -244,7 +241,7 @@ impl World {
             return self.fail("honest_purge", text);
         }
         self.probes.hit("replica_refused");
-        self.replicas[replica].set_up(&self.source);
+        self.replicas[replica].set_up(self.sources.primary());
         self.end_replica(node, id, "refused")
     }
 

@@ -1,8 +1,11 @@
 //! Nodes and the source.
 
-use kingbus_core::node::port::{Input, SourceEffect, SourceInput};
+use kingbus_core::gtid::GtidSet;
+use kingbus_core::node::catalog::SourceDefinition;
+use kingbus_core::node::port::{Input, SourceEffect, SourceInput, StoredFile};
 use kingbus_core::types::Epoch;
 
+use super::upstream::source_number;
 use super::{Event, World};
 use crate::oracles::Violation;
 use crate::plant::Plant;
@@ -20,46 +23,23 @@ impl World {
         effect: SourceEffect,
     ) -> Result<(), Violation> {
         match effect {
-            SourceEffect::Connect { epoch, .. } => {
-                let host = &mut self.hosts[node];
-                host.link = Some(Link::new(epoch));
-                host.reading = false;
-                self.note(Note::Connect {
-                    node: node as u64 + 1,
-                    epoch: epoch.0,
-                });
-                let us = 4 * self.source_way_us(node);
-                self.after(us, Event::SourceLogin { node, life, epoch });
+            SourceEffect::Connect { epoch, definition } => {
+                self.connect_source(node, life, epoch, &definition);
             }
             SourceEffect::Dump {
                 epoch,
                 executed,
-                file,
-                file_ordinal,
-            } => {
-                if let Some(link) = current(&mut self.hosts[node].link, epoch) {
-                    let (from, known) = link.dump(&self.source, executed, file, file_ordinal);
-                    let waits = self.schedule.settings.clients > 0;
-                    self.probes.hit_if(
-                        waits && known > self.source.acknowledged,
-                        "acknowledged_by_the_request",
-                    );
-                    self.note(Note::Dump {
-                        node: node as u64 + 1,
-                        epoch: epoch.0,
-                        from: from as u64,
-                    });
-                    self.acknowledge_soon(node, Some(known));
-                    self.read_soon(node);
-                }
-            }
+                stored,
+            } => self.dump_source(node, epoch, executed, stored)?,
             SourceEffect::Committed { epoch, seq } => {
                 if let Some(link) = current(&mut self.hosts[node].link, epoch) {
                     let before = link.committed(seq);
-                    self.acknowledge_soon(node, before);
+                    self.acknowledge_soon(node, before, false);
                     self.read_soon(node);
                 } else {
-                    self.probes.hit("committed_after_the_connection");
+                    let text =
+                        format!("node {} acknowledges to {epoch:?}, which is over", node + 1);
+                    return self.fail("only_what_a_connection_brought_is_acknowledged", text);
                 }
             }
             SourceEffect::Disconnect { epoch } => {
@@ -75,7 +55,72 @@ impl World {
         Ok(())
     }
 
-    fn source_way_us(&mut self, node: usize) -> u64 {
+    fn connect_source(
+        &mut self,
+        node: usize,
+        life: u64,
+        epoch: Epoch,
+        definition: &SourceDefinition,
+    ) {
+        let number = source_number(definition);
+        let host = &mut self.hosts[node];
+        host.link = Some(Link::new(epoch, number));
+        host.reading = false;
+        host.refuses = None;
+        self.note(Note::Connect {
+            node: node as u64 + 1,
+            epoch: epoch.0,
+        });
+        let us = 4 * self.source_way_us(node);
+        self.after(us, Event::SourceLogin { node, life, epoch });
+    }
+
+    fn dump_source(
+        &mut self,
+        node: usize,
+        epoch: Epoch,
+        executed: GtidSet,
+        stored: Option<StoredFile>,
+    ) -> Result<(), Violation> {
+        let host = &mut self.hosts[node];
+        let life = host.life;
+        let Some(link) = current(&mut host.link, epoch) else {
+            return Ok(());
+        };
+        link.facts_allow(&executed)?;
+        let history = link.history;
+        if let Some(error) = self.sources.history(history).refuses(&executed) {
+            self.probes.hit("dump_refused_by_the_source");
+            let us = self.source_way_us(node);
+            let event = Event::SourceRefuses {
+                node,
+                life,
+                epoch,
+                error,
+            };
+            self.after(us, event);
+            return Ok(());
+        }
+        self.probe_switch(stored.as_ref(), history);
+        let source = self.sources.history(history);
+        let link = self.hosts[node].link.as_mut().expect("it was there");
+        let (from, known) = link.dump(source, executed, stored);
+        let waits = source.semi_sync.is_there();
+        self.probes.hit_if(
+            waits && known > source.semi_sync.acknowledged,
+            "acknowledged_by_the_request",
+        );
+        self.note(Note::Dump {
+            node: node as u64 + 1,
+            epoch: epoch.0,
+            from: from as u64,
+        });
+        self.acknowledge_soon(node, Some(known), true);
+        self.read_soon(node);
+        Ok(())
+    }
+
+    pub(super) fn source_way_us(&mut self, node: usize) -> u64 {
         let longest = self.schedule.settings.client_us_max.max(20);
         self.hosts[node].rng.range(20, longest)
     }
@@ -86,15 +131,24 @@ impl World {
         life: u64,
         epoch: Epoch,
     ) -> Result<(), Violation> {
-        if !self.source.up {
+        let Some(link) = current(&mut self.hosts[node].link, epoch).filter(|link| !link.broken)
+        else {
+            return Ok(());
+        };
+        let history = self.sources.of_number(link.number);
+        let Some(history) = history.filter(|history| self.sources.history(*history).up) else {
             self.probes.hit("source_not_there");
             return self.source_failed(node, life, epoch, "connection refused");
+        };
+        let facts = self.sources.history(history).facts();
+        link.history = history;
+        link.facts = Some(facts.clone());
+        self.probes
+            .hit_if(!facts.owned.is_empty(), "source_owns_what_waits");
+        for set in [&facts.purged, &facts.executed] {
+            self.oracles.history.may_begin_after(set.clone());
         }
-        let link = current(&mut self.hosts[node].link, epoch);
-        if link.is_none_or(|link| link.broken) {
-            return Ok(());
-        }
-        let facts = self.source.facts(&self.schedule.settings);
+        self.judge_expected(node, &facts);
         self.input(
             node,
             life,
@@ -128,15 +182,20 @@ impl World {
         };
         host.reading = false;
         let events = host.rng.range(1, EVENTS_MAX);
-        let pumped = match link.pump(&self.source, events) {
+        let source = self.sources.history(link.history);
+        let pumped = match link.pump(source, events) {
             Ok(pumped) => pumped,
+            Err(text) if text.contains("has lost the end of its binlog") && source.lost => {
+                self.probes.hit("lost_tail_noticed_in_the_file");
+                return self.source_failed(node, life, epoch, &text);
+            }
             Err(text) => return self.fail("the_source_is_understood", text),
         };
         self.probes.hit_if(pumped.full, "source_not_read");
         let skipped = pumped.known_before.is_some();
         self.probes.hit_if(skipped, "acknowledged_by_passing_over");
         let inside = link.in_parts() || link.inside() && host.rng.chance(100_000);
-        self.acknowledge_soon(node, pumped.known_before);
+        self.acknowledge_soon(node, pumped.known_before, true);
         if pumped.more {
             self.read_soon(node);
         }
@@ -153,8 +212,13 @@ impl World {
             };
             if self.plant == Some(Plant::EarlyAcknowledgement) {
                 let before = link.acknowledge(seq);
-                self.acknowledge_soon(node, before);
+                self.acknowledge_soon(node, before, false);
             }
+            let history = self.hosts[node]
+                .link
+                .as_ref()
+                .map_or(0, |link| link.history);
+            self.oracles.history.given(&body, history);
             let crc = crate::trace::mark(&body);
             self.note(Note::Chunk {
                 node: node as u64 + 1,
@@ -183,6 +247,7 @@ impl World {
             return Ok(());
         }
         host.link = None;
+        host.refuses = None;
         self.note(Note::Disconnect {
             node: node as u64 + 1,
             epoch: epoch.0,
@@ -195,25 +260,19 @@ impl World {
         )
     }
 
-    fn acknowledge_soon(&mut self, node: usize, before: Option<usize>) {
-        if let (Some(before), true) = (before, self.schedule.settings.clients > 0) {
+    /// The source takes it soon that the store has all before `before`. `by_itself`: because it passes
+    /// over what the request names.
+    fn acknowledge_soon(&mut self, node: usize, before: Option<usize>, by_itself: bool) {
+        let link = self.hosts[node].link.as_ref();
+        if let (Some(before), Some(history)) = (before, link.map(|link| link.history)) {
             let us = self.source_way_us(node);
-            self.after(us, Event::SourceAck { before });
+            let event = Event::SourceAck {
+                history,
+                before,
+                by_itself,
+            };
+            self.after(us, event);
         }
-    }
-
-    pub(super) fn source_acknowledged(&mut self, before: usize) -> Result<(), Violation> {
-        if !self.source.up || before <= self.source.acknowledged {
-            return Ok(());
-        }
-        for transaction in self.source.acknowledged..before {
-            self.oracles.acknowledge(transaction)?;
-        }
-        self.source.acknowledged = before;
-        self.note(Note::Acknowledged {
-            before: before as u64,
-        });
-        Ok(())
     }
 
     pub(super) fn commit(&mut self) -> Result<(), Violation> {
@@ -221,18 +280,25 @@ impl World {
         let pause = self.commits.range(mean / 10, 2 * mean);
         if self.healed_us.is_none() {
             self.after(pause, Event::Commit);
-            if self.source.may_commit(&self.schedule.settings) {
+            let now_us = self.now_us;
+            let source = self.sources.primary_mut();
+            let up = source.up;
+            if up && source.gives_up_waiting(now_us) {
+                self.probes.hit("semi_sync_given_up");
+            }
+            if self.sources.primary().may_commit() {
                 self.commit_now(None);
             } else {
-                self.probes.hit_if(self.source.up, "clients_wait");
+                self.probes.hit_if(up, "clients_wait");
             }
         }
         Ok(())
     }
 
     pub(super) fn commit_now(&mut self, len: Option<usize>) {
-        let ordinal = self.source.commit(&self.schedule.settings, len);
-        let len = self.source.transactions()[ordinal].bytes.len() as u64;
+        let source = self.sources.primary_mut();
+        let ordinal = source.commit(&self.schedule.settings, len);
+        let len = source.transactions()[ordinal].bytes.len() as u64;
         self.note(Note::Committed {
             transaction: ordinal as u64,
             len,
@@ -241,9 +307,16 @@ impl World {
     }
 
     pub(super) fn source_down(&mut self) {
-        self.source.up = false;
+        let source = self.sources.primary_mut();
+        source.up = false;
+        let number = source.number;
         self.note(Note::Source { up: false });
-        (0..self.hosts.len()).for_each(|node| self.break_link(node));
+        for node in 0..self.hosts.len() {
+            let link = self.hosts[node].link.as_ref();
+            if link.is_some_and(|link| link.number == number) {
+                self.break_link(node);
+            }
+        }
     }
 
     /// A node's connection to the source breaks; the node learns of it a little later.
@@ -262,8 +335,8 @@ impl World {
     }
 
     pub(super) fn source_up(&mut self) -> Result<(), Violation> {
-        if !self.source.up {
-            self.source.restart();
+        if !self.sources.primary().up {
+            self.sources.primary_mut().restart();
             self.note(Note::Source { up: true });
         }
         Ok(())

@@ -107,7 +107,7 @@ impl World {
         for op in ops.iter().flatten() {
             if let IndexOp::Row(row) = op {
                 let body = self.hosts[node].disk.row_body(row);
-                self.oracles.history.row(node, row, body, &self.source)?;
+                self.oracles.history.row(node, row, body, &self.sources)?;
             }
         }
         Ok(())

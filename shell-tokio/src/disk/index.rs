@@ -187,6 +187,7 @@ mod tests {
         IndexOp::File(BinlogFile {
             ordinal,
             name: format!("binlog.{ordinal:06}"),
+            raise: 0,
             first: LogIndex(first),
             span: Span {
                 segment: SegmentId(1),

@@ -1,0 +1,123 @@
+//! Names of binlog files never come twice and never go backwards, whichever source is followed: where
+//! another source is at a lower number, all of its files are raised by the same number.
+
+use bytes::Bytes;
+use kingbus_core::chunk::Chunk;
+use kingbus_core::source::{number, raised};
+
+use super::Violation;
+use crate::source::Source;
+
+/// The files of the store, in their order.
+#[derive(Debug, Default)]
+pub struct ServedFiles(Vec<ServedFile>);
+
+/// A binlog file of the store.
+#[derive(Debug)]
+pub struct ServedFile {
+    /// Its name.
+    pub name: String,
+    /// The name that the file behind it must have, if the source ends it with ROTATE.
+    pub next: String,
+    /// Whether its events have checksums.
+    pub checksum: bool,
+    /// FORMAT_DESCRIPTION.
+    pub format: Bytes,
+    /// PREVIOUS_GTIDS.
+    pub previous: Bytes,
+    /// The number of its source.
+    source: u64,
+    raise: u64,
+}
+
+impl ServedFiles {
+    /// Whether there is none yet.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The latest file of this name.
+    pub fn named(&self, name: &str) -> Option<&ServedFile> {
+        self.0.iter().rev().find(|file| file.name == name)
+    }
+
+    /// The file with this number, from 1.
+    pub fn by_ordinal(&self, ordinal: u64) -> Option<&ServedFile> {
+        self.0.get(ordinal as usize - 1)
+    }
+
+    /// A chunk counts, which is of this source.
+    pub(super) fn chunk(&mut self, chunk: &Chunk, source: &Source) -> Result<(), String> {
+        if chunk.begins_file {
+            self.begins(chunk, source)?;
+        }
+        match self.by_ordinal(chunk.file_ordinal.max(1)) {
+            Some(file) if file.name == chunk.file && file.source == source.number => Ok(()),
+            Some(_) | None => Err(format!(
+                "a chunk of {}, file {}, of source {}, which is not the file at the end",
+                chunk.file, chunk.file_ordinal, source.number
+            )),
+        }
+    }
+
+    fn begins(&mut self, chunk: &Chunk, source: &Source) -> Result<(), String> {
+        if chunk.file_ordinal != self.0.len() as u64 + 1 {
+            return Err(format!(
+                "file {} behind {}",
+                chunk.file_ordinal,
+                self.0.len()
+            ));
+        }
+        let last = self.0.last();
+        let of_source = last.filter(|file| file.source == source.number);
+        let own = raised_back(&chunk.file, chunk.raise);
+        let Some(at) = source.file_named(&own) else {
+            return Err(format!("the source has no file {own} ({})", chunk.file));
+        };
+        let behind = last.map_or(0, |file| number(&file.name).expect("a number"));
+        let (now, kept) = (
+            number(&own).expect("a number"),
+            of_source.map_or(0, |file| file.raise),
+        );
+        let raise = match now + kept > behind {
+            true => kept,
+            false => behind + 1 - now,
+        };
+        if chunk.raise != raise || raised(&own, raise) != chunk.file {
+            return Err(format!(
+                "{own} is {} behind {behind}, raised by {}, due was {raise}",
+                chunk.file, chunk.raise
+            ));
+        }
+        let (format, previous) = source.file_header(at);
+        self.0.push(ServedFile {
+            name: chunk.file.clone(),
+            next: raised(&chunk.file, 1),
+            checksum: source.files()[at].checksum,
+            format: format.clone(),
+            previous: previous.clone(),
+            source: source.number,
+            raise,
+        });
+        Ok(())
+    }
+}
+
+/// The source's own name for a file that is raised so far.
+fn raised_back(name: &str, by: u64) -> String {
+    let (base, digits) = name.rsplit_once('.').unwrap_or((name, "0"));
+    let number = digits.parse::<u64>().unwrap_or(0).saturating_sub(by);
+    format!("{base}.{number:06}")
+}
+
+/// The name at the end of a file is that of the file behind it.
+pub(super) fn check_rotate(file: &ServedFile, names: &str) -> Result<(), Violation> {
+    if file.next == names {
+        return Ok(());
+    }
+    let text = format!(
+        "{} ends with a ROTATE to {names}, not {}",
+        file.name, file.next
+    );
+    Err(Violation::new("file_names_never_go_back", text))
+}

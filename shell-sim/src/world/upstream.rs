@@ -1,0 +1,219 @@
+//! What happens on the source's side: another source takes over, the binlog is purged or loses its end,
+//! versions change. And what the store must say of it.
+
+use kingbus_core::node::catalog::{SourceDefinition, SourceFacts};
+use kingbus_core::node::port::StoredFile;
+use kingbus_core::node::status::Status;
+
+use super::{Event, World};
+use crate::oracles::Violation;
+use crate::schedule::Upstream;
+use crate::trace::Note;
+
+/// How a node begins to say that it cannot follow a source.
+const LACKS: &str = "the source lacks transactions that the store has";
+const PURGED: &str = "the source purged transactions that the store needs";
+
+/// The number of the source that an operator has named.
+pub(super) fn source_number(definition: &SourceDefinition) -> u64 {
+    definition
+        .host
+        .parse()
+        .expect("sources go by their numbers")
+}
+
+impl World {
+    pub(super) fn upstream(&mut self, what: Upstream, lasts_us: u64) -> Result<(), Violation> {
+        match what {
+            Upstream::Promote { lag, errant, dead } => self.promote(lag, errant, dead),
+            Upstream::Return { source } => {
+                self.sources.return_to(source);
+                self.operator.again();
+            }
+            Upstream::CatchUp => self.catch_up(),
+            Upstream::LoseTail { transactions } => {
+                if self.sources.primary().up {
+                    self.source_down();
+                    self.sources.lose_tail(transactions as usize);
+                    self.after(lasts_us, Event::SourceUp);
+                }
+            }
+            Upstream::Purge { keep } => self.purge(keep as usize),
+            Upstream::Upgrade => {
+                if self.sources.primary().up {
+                    self.source_down();
+                    self.sources.primary_mut().upgrade();
+                    self.after(lasts_us, Event::SourceUp);
+                }
+            }
+            Upstream::Checksum => {
+                if self.sources.primary().up {
+                    self.sources.primary_mut().change_checksum();
+                    (0..self.hosts.len()).for_each(|node| self.read_soon(node));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Transactions that every source must have: those the store will never have.
+    fn floor(&self) -> usize {
+        let purged = self.oracles.history.purged();
+        let all = self.sources.primary().transactions();
+        let last = all.iter().rposition(|t| purged.contains(&t.gtid()));
+        let begin_after = self.schedule.settings.begin_after as usize;
+        last.map_or(0, |at| at + 1).max(begin_after)
+    }
+
+    /// A replica of the source takes over; the operator names it.
+    fn promote(&mut self, lag: u64, errant: u64, dead: bool) {
+        let most = self.sources.primary().transactions().len();
+        let lag = (lag as usize).min(most.saturating_sub(self.floor()));
+        if dead {
+            self.source_down();
+        }
+        self.sources
+            .promote(&self.schedule.settings, lag, errant as usize);
+        let ahead = self
+            .sources
+            .primary()
+            .lacks(self.oracles.history.executed());
+        self.probes.hit("source_promoted");
+        self.probes
+            .hit_if(!ahead.is_empty(), "promoted_source_lags_behind_the_store");
+        self.note(Note::Source { up: true });
+        self.operator.again();
+    }
+
+    /// The source gets what it lacks of the store's, as a replica of the store would.
+    fn catch_up(&mut self) {
+        let stored = self.oracles.history.transactions().iter();
+        let recipes: Vec<_> = stored.map(|stored| stored.recipe).collect();
+        let source = self.sources.primary_mut();
+        if source.up && source.catch_up(recipes.into_iter()) > 0 {
+            self.probes.hit("source_caught_up");
+            (0..self.hosts.len()).for_each(|node| self.read_soon(node));
+        }
+    }
+
+    /// Files are purged that no connection reads.
+    fn purge(&mut self, keep: usize) {
+        let history = self.sources.primary_history();
+        let links = self.hosts.iter().filter_map(|host| host.link.as_ref());
+        let reads = links.filter(|link| link.history == history && !link.broken);
+        let used = reads.filter_map(|link| link.needs_file()).min();
+        let source = self.sources.primary_mut();
+        let purged = source.purged().count();
+        source.purge(keep, used.unwrap_or(usize::MAX));
+        let more = source.purged().count() > purged;
+        let needed = source.purged().minus(self.oracles.history.executed());
+        self.probes.hit_if(more, "source_purged");
+        self.probes
+            .hit_if(more && !needed.is_empty(), "source_purged_what_is_needed");
+    }
+
+    /// All faults are over. A source that cannot be followed any more is replaced by one that has
+    /// everything, as the store says that it must.
+    pub(super) fn settle_upstream(&mut self) {
+        let source = self.sources.primary();
+        let needed = source.purged().minus(self.oracles.history.executed());
+        if source.lost || !needed.is_empty() {
+            self.catch_up();
+            self.sources.promote(&self.schedule.settings, 0, 0);
+            self.probes.hit("source_replaced");
+            self.operator.again();
+        }
+        self.watch_upstream();
+    }
+
+    /// In the healed world the source follows the store like any replica, and is told of changes.
+    pub(super) fn watch_upstream(&mut self) {
+        let lacking = self
+            .sources
+            .primary()
+            .lacks(self.oracles.history.executed());
+        if self.healed_us.is_some() && !lacking.is_empty() {
+            self.catch_up();
+        }
+    }
+
+    /// An acknowledgement, or what the source takes for one, is there.
+    pub(super) fn source_acknowledged(
+        &mut self,
+        history: usize,
+        before: usize,
+        by_itself: bool,
+    ) -> Result<(), Violation> {
+        let Some(source) = self.sources.present(history) else {
+            return Ok(());
+        };
+        let known = source.semi_sync.acknowledged;
+        if !source.up || !source.semi_sync.is_there() || before <= known {
+            return Ok(());
+        }
+        for transaction in &source.transactions()[known..before] {
+            let gtid = transaction.gtid();
+            let ours = self.oracles.history.executed().contains(&gtid);
+            // MySQL takes a place behind all it has sent for an acknowledgement of it, when it passes
+            // over something there.
+            if by_itself && !ours {
+                self.probes.hit("source_acknowledged_to_itself");
+            } else {
+                self.oracles.acknowledge(&gtid)?;
+            }
+        }
+        let again = source.acknowledge(before);
+        self.probes.hit_if(again, "semi_sync_again");
+        self.note(Note::Acknowledged {
+            before: before as u64,
+        });
+        Ok(())
+    }
+
+    /// What a node must say of a source with these facts.
+    pub(super) fn judge_expected(&mut self, node: usize, facts: &SourceFacts) {
+        let host = &mut self.hosts[node];
+        // Only what it has said that it has: it may have more by now.
+        let mut lacking = host.executed.minus(&facts.executed);
+        lacking.subtract(&facts.owned);
+        let begun = !self.oracles.history.files.is_empty() && !host.executed.is_empty();
+        let needs = !facts
+            .purged
+            .minus(self.oracles.history.executed())
+            .is_empty();
+        host.refuses = match (needs, lacking.is_empty()) {
+            (_, _) if !begun => None,
+            (true, _) => Some(PURGED),
+            (false, false) => Some(LACKS),
+            (false, true) => None,
+        };
+    }
+
+    /// A node that does not follow its source says why.
+    pub(super) fn says_why(&mut self, node: usize, status: &Status) -> Result<(), Violation> {
+        let error = status.source.error.as_deref().unwrap_or_default();
+        let probes = &mut self.probes;
+        probes.hit_if(error.contains(LACKS), "source_refused_for_what_it_lacks");
+        probes.hit_if(error.contains(PURGED), "source_refused_for_what_it_purged");
+        let Some(due) = self.hosts[node].refuses else {
+            return Ok(());
+        };
+        if status.source.state == "failed" && !error.contains(due) {
+            let text = format!("node {}: '{due}' is due, it says '{error}'", node + 1);
+            return self.fail("a_refused_source_is_reported", text);
+        }
+        Ok(())
+    }
+
+    /// A dump begins behind a file of another source.
+    pub(super) fn probe_switch(&mut self, stored: Option<&StoredFile>, history: usize) {
+        let Some(stored) = stored.filter(|stored| !stored.of_source) else {
+            return;
+        };
+        let files = self.sources.history(history).files();
+        let behind = files.iter().any(|file| file.name <= stored.name);
+        self.probes.hit("source_switched");
+        self.probes
+            .hit_if(behind, "source_switched_to_lower_file_numbers");
+    }
+}
