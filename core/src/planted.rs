@@ -49,6 +49,19 @@ bugs! {
     AppliedWhenWritten = "applied-when-written": "Entries count when they are written.",
     RaftEntriesKept = "raft-entries-kept": "Raft sees entries behind one that was replaced.",
 
+    // Members.
+    LostTermTold = "lost-term-told": "A voter alone tells learners of a term that it may lose.",
+    LearnerCounted = "learner-counted": "A learner counts like a voter.",
+    OutgoingIgnored = "outgoing-ignored": "A change of voters needs no majority of the old ones.",
+    JointNeverLeft = "joint-never-left": "Nobody ends a change of voters.",
+    LeavingLeaderStays = "leaving-leader-stays": "A leader that is no voter any more goes on.",
+    CheckpointForgetsMembers = "checkpoint-forgets-members":
+        "A checkpoint leaves out who belongs to the cluster.",
+    MembersTakenWhenRead = "members-taken-when-read":
+        "A node that starts takes a change of the members that is not committed.",
+    EntryTypeForgotten = "entry-type-forgotten":
+        "A follower that is far behind gets a change of the members as an unknown entry.",
+
     // Ingest.
     AcknowledgedWhenProposed = "acknowledged-when-proposed":
         "The source is told before the commit.",

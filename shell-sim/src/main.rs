@@ -74,9 +74,9 @@ enum Command {
         /// Which, as FIRST..END.
         #[arg(long, value_parser = seeds)]
         seeds: Range<u64>,
-        /// Nodes of the cluster.
-        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=7))]
-        nodes: u64,
+        /// So many nodes, all voters at the beginning; otherwise each seed chooses.
+        #[arg(long, value_parser = clap::value_parser!(u64).range(1..=7))]
+        nodes: Option<u64>,
         /// Threads.
         #[arg(long, default_value_t = 1)]
         jobs: u64,
@@ -101,9 +101,9 @@ struct Which {
     /// The schedule in this file.
     #[arg(long)]
     file: Option<PathBuf>,
-    /// Nodes of the cluster, with a seed.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=7))]
-    nodes: u64,
+    /// With a seed: so many nodes, all voters at the beginning; otherwise the seed chooses.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=7))]
+    nodes: Option<u64>,
     /// A defect planted into the models.
     #[arg(long)]
     plant: Option<Plant>,
@@ -126,8 +126,9 @@ impl Which {
     }
 }
 
-fn seed_again(seed: u64, nodes: u64, plant: Option<Plant>) -> String {
-    command(&format!("--seed {seed} --nodes {nodes}"), plant)
+fn seed_again(seed: u64, nodes: Option<u64>, plant: Option<Plant>) -> String {
+    let nodes = nodes.map_or_else(String::new, |nodes| format!(" --nodes {nodes}"));
+    command(&format!("--seed {seed}{nodes}"), plant)
 }
 
 fn command(which: &str, plant: Option<Plant>) -> String {
@@ -159,7 +160,7 @@ fn main() -> ExitCode {
             let which = Which {
                 seed: None,
                 file: Some(file),
-                nodes: 3,
+                nodes: None,
                 plant: None,
             };
             play(&which, if quiet { How::Quiet } else { How::Full })

@@ -13,9 +13,6 @@ use crate::trace::Print;
 /// The first seeds of three ranges, so that one lucky seed says little.
 const RANGES: [u64; 3] = [0, 1_000_000, 2_000_000];
 
-/// Nodes of the cluster.
-const NODES: u64 = 3;
-
 /// How a defect shows.
 #[derive(Debug, Serialize)]
 pub struct Finding {
@@ -81,7 +78,7 @@ fn search_for(bug: Bug, seeds_max: u64) -> Finding {
 /// Seeds until a run fails, that seed, and what failed.
 fn first_caught(first: u64, seeds_max: u64) -> Option<(u64, u64, String)> {
     (first..first + seeds_max).find_map(|seed| {
-        let failure = run(&Schedule::generate(seed, NODES), None, Print::Nothing).failure?;
+        let failure = run(&Schedule::generate(seed, None), None, Print::Nothing).failure?;
         Some((seed - first + 1, seed, oracle(&failure)))
     })
 }

@@ -87,7 +87,7 @@ impl Summary {
 pub fn soak(
     from: u64,
     to: u64,
-    nodes: u64,
+    nodes: Option<u64>,
     jobs: u64,
     plant: Option<Plant>,
     told: &(dyn Fn(u64, &Failure) + Sync),
@@ -128,7 +128,7 @@ impl Summary {
     fn one(
         &mut self,
         seed: u64,
-        nodes: u64,
+        nodes: Option<u64>,
         plant: Option<Plant>,
         told: &(dyn Fn(u64, &Failure) + Sync),
     ) {

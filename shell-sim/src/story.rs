@@ -79,6 +79,7 @@ impl Meanwhile {
             | Note::Dump { .. }
             | Note::Disconnect { .. }
             | Note::Operator { .. }
+            | Note::Members { .. }
             | Note::ReplicaDump { .. }
             | Note::ReplicaLost { .. }
             | Note::Healed

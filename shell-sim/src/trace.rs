@@ -87,6 +87,8 @@ pub enum Note {
     Disconnect { node: u64, epoch: u64 },
     /// The operator was answered.
     Operator { node: u64, done: bool },
+    /// A change of the members took effect for the first time.
+    Members { index: u64, text: String },
     /// A replica begins a dump.
     ReplicaDump { replica: u64, node: u64 },
     /// Bytes for a replica left a node.
@@ -213,6 +215,7 @@ impl fmt::Display for Note {
                     if *done { "done" } else { "refused" }
                 )
             }
+            Note::Members { index, text } => write!(f, "members from entry {index} on: {text}"),
             Note::ReplicaDump { replica, node } => {
                 write!(f, "replica {replica} dumps from node {node}")
             }

@@ -34,7 +34,7 @@ fn a_failure_says_how_to_repeat_it_and_what_went_before() {
     let (code, run) = told(&[&["run", "--quiet", "--seed", "3"], &plant[..]].concat());
     let (soak_code, soak) = told(&[&["soak", "--seeds", "3..4"], &plant[..]].concat());
     assert_eq!((code, soak_code), (Some(12), Some(12)));
-    let again = "kingbus-sim run --seed 3 --nodes 3 --plant early-acknowledgement";
+    let again = "kingbus-sim run --seed 3 --plant early-acknowledgement";
     for text in [run, soak] {
         for fact in [
             "seed 3 FAILED",

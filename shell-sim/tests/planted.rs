@@ -29,7 +29,7 @@ fn caught_by(plant: Plant) -> &'static [&'static str] {
 fn every_planted_defect_is_caught() {
     for plant in Plant::ALL {
         let found = (0..SEEDS_MAX).find_map(|seed| {
-            let schedule = Schedule::generate(seed, 3);
+            let schedule = Schedule::generate(seed, Some(3));
             let failure = run(&schedule, Some(plant), Print::Nothing).failure?;
             (failure.kind == FailureKind::Correctness).then_some((seed, failure.text))
         });

@@ -25,7 +25,7 @@ fn two_processes_give_the_same_hash() {
 
 #[test]
 fn printing_the_event_log_does_not_change_its_hash() {
-    let outcome = run(&Schedule::generate(7, 3), None, Print::Nothing);
+    let outcome = run(&Schedule::generate(7, None), None, Print::Nothing);
     assert_eq!(last_line(7), format!("{:016x}", outcome.hash));
 }
 

@@ -15,7 +15,7 @@ const SEEDS_MAX: u64 = 60;
 fn failing(plant: Plant) -> Schedule {
     let fails = |schedule: &Schedule| run(schedule, Some(plant), Print::Nothing).failure.is_some();
     (0..SEEDS_MAX)
-        .map(|seed| Schedule::generate(seed, 3))
+        .map(|seed| Schedule::generate(seed, Some(3)))
         .filter(|schedule| schedule.faults.len() > 3)
         .find(fails)
         .expect("a seed that shows it")
@@ -45,7 +45,7 @@ fn the_text_of_a_shrunk_schedule_fails_in_the_same_way() {
 
 #[test]
 fn a_schedule_that_does_not_fail_is_not_shrunk() {
-    assert!(shrink(&Schedule::generate(1, 3), None).is_none());
+    assert!(shrink(&Schedule::generate(1, Some(3)), None).is_none());
 }
 
 #[test]

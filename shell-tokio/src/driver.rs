@@ -223,6 +223,7 @@ impl Driver {
             Effect::Serving(serving) => {
                 self.outlets.serving.set(serving);
             }
+            Effect::Members(members) => self.outlets.peers.set(&members),
         }
         Ok(())
     }

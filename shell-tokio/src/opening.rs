@@ -193,6 +193,7 @@ mod tests {
 
     use kingbus_core::node::catalog::{SourceDefinition, Start};
     use kingbus_core::node::config::RECENT_ROWS_MAX_DEFAULT;
+    use kingbus_core::node::members::{Member, Members, Role};
     use kingbus_core::node::status::Status;
     use kingbus_core::node::{Config, Node};
     use kingbus_core::types::NodeId;
@@ -235,7 +236,12 @@ mod tests {
         };
         let config = Config {
             id: NodeId(1),
-            voters: vec![NodeId(1)],
+            members: Members::new(vec![Member {
+                id: NodeId(1),
+                address: String::new(),
+                role: Role::Voter,
+                outgoing: false,
+            }]),
             cluster: CLUSTER,
             server_id: 1,
             seed: 1,

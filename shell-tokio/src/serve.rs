@@ -8,6 +8,7 @@ use std::time::Duration;
 use kingbus_core::auth::Password;
 use kingbus_core::gtid::Uuid;
 use kingbus_core::log::Damage;
+use kingbus_core::node::members::{Member, Members, Role};
 use kingbus_core::node::status::{DiskStatus, SourceStatus, Status};
 use kingbus_core::node::{self, Node};
 use kingbus_core::replica::{Account, Identity};
@@ -216,14 +217,18 @@ impl Base<'_> {
 
     fn node_config(&self) -> node::Config {
         let (config, uuid) = (self.config, self.uuid);
-        let voters = match &config.cluster {
-            Some(cluster) => cluster.nodes.keys().map(|id| NodeId(*id)).collect(),
-            None => vec![NodeId(config.node())],
-        };
+        let alone = BTreeMap::from([(config.node(), String::new())]);
+        let nodes = config.cluster.as_ref().map_or(&alone, |c| &c.nodes);
+        let members = nodes.iter().map(|(id, address)| Member {
+            id: NodeId(*id),
+            address: address.clone(),
+            role: Role::Voter,
+            outgoing: false,
+        });
         let [a, b, c, d, e, f, g, h, ..] = uuid.0;
         node::Config {
             id: NodeId(config.node()),
-            voters,
+            members: Members::new(members.collect()),
             cluster: uuid,
             server_id: config.identity.server_id,
             seed: u64::from_le_bytes([a, b, c, d, e, f, g, h]),
@@ -255,11 +260,7 @@ impl Base<'_> {
             node,
             keys: self.keys.clone(),
         };
-        let others = cluster.nodes.iter().filter(|(id, _)| **id != cluster.id);
-        let others: BTreeMap<NodeId, String> = others
-            .map(|(id, address)| (NodeId(*id), address.clone()))
-            .collect();
-        Peers::start(&others, &own, reader)
+        Peers::start(own, reader.clone())
     }
 
     fn start_ports(
@@ -412,6 +413,7 @@ fn damaged_status(node: u64, damage: &Damage, text: &str) -> Status {
             error: None,
             semi_sync: false,
         },
+        members: Vec::new(),
         replicas: Vec::new(),
         disk: DiskStatus {
             state: "damaged".to_owned(),

@@ -11,7 +11,7 @@ use super::writer::{End, HardState};
 use crate::gtid::Uuid;
 use crate::node::applied::Applied;
 use crate::node::index::{Checkpoint, IndexOp};
-use crate::node::meta::Meta;
+use crate::node::meta::{Change, Meta};
 use crate::planted::{Bug, planted};
 use crate::types::{Index, SegmentId, Span, Term};
 
@@ -271,6 +271,10 @@ fn entry(
         ..Entry::default()
     };
     (entry.index, entry.term) = (header.index.0, header.term.0);
-    state.metas.push_back(Meta::of(&entry, span)?);
+    let meta = Meta::of(&entry, span)?;
+    if let (Change::Members(entry), true) = (&meta.change, planted(Bug::MembersTakenWhenRead)) {
+        state.applied.members = entry.members.clone();
+    }
+    state.metas.push_back(meta);
     Ok(())
 }

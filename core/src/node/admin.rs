@@ -6,8 +6,9 @@ use super::Node;
 use super::catalog::{Command, SourceDefinition};
 use super::config::{REQUEST_MS_MAX, REQUESTS_MAX};
 use super::ingest::State;
+use super::members::Role;
 use super::port::{AdminEffect, AdminInput, Effect};
-use super::status::{DiskStatus, SourceStatus, Status};
+use super::status::{DiskStatus, MemberStatus, SourceStatus, Status};
 use crate::types::{Coordinate, Tick};
 
 /// Requests that wait for their entry: by number, the shell's token and when to give up.
@@ -26,6 +27,7 @@ impl Node {
                     .push_back(Effect::Admin(AdminEffect::Status { token, status }));
             }
             AdminInput::SetSource { token, definition } => self.set_source(token, definition),
+            AdminInput::ChangeMembers { token, changes } => self.change_members(token, &changes),
         }
     }
 
@@ -52,7 +54,7 @@ impl Node {
         }
     }
 
-    fn refuse_request(&mut self, token: u64, text: &str) {
+    pub(super) fn refuse_request(&mut self, token: u64, text: &str) {
         let text = text.to_owned();
         self.out
             .push_back(Effect::Admin(AdminEffect::Refused { token, text }));
@@ -88,8 +90,13 @@ impl Node {
         let role = match raft.state {
             // It neither votes nor leads, whatever it was before.
             _ if self.disk.damaged.is_some() => "damaged",
+            _ if self.reconfiguring.gone => "outside",
             raft::StateRole::Leader => "leader",
-            raft::StateRole::Follower => "follower",
+            raft::StateRole::Follower => match self.members().get(self.config.id) {
+                None => "outside",
+                Some(member) if member.role == Role::Learner && !member.outgoing => "learner",
+                Some(_) => "follower",
+            },
             raft::StateRole::Candidate | raft::StateRole::PreCandidate => "candidate",
         };
         Status {
@@ -114,9 +121,29 @@ impl Node {
                 position: self.applied.position,
             },
             source: self.source_status(),
+            members: self.member_status(),
             replicas: self.replica_status(),
             disk: self.disk_status(),
         }
+    }
+
+    fn member_status(&self) -> Vec<MemberStatus> {
+        let leads = self.is_leader() && self.disk.damaged.is_none();
+        let last = self.log().last().0;
+        let lacks = |id: u64| {
+            let progress = self.raft.raft.prs().get(id).filter(|_| leads)?;
+            Some(last.saturating_sub(progress.matched))
+        };
+        let members = self.members().iter();
+        members
+            .map(|member| MemberStatus {
+                node: member.id.0,
+                address: member.address.clone(),
+                role: member.role.name().to_owned(),
+                outgoing: member.outgoing,
+                lacks: lacks(member.id.0),
+            })
+            .collect()
     }
 
     fn source_status(&self) -> SourceStatus {

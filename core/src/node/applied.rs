@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::catalog::{Catalog, Command};
 use super::index::{BinlogFile, ChunkRow, Content, IndexOp};
+use super::members::Members;
 use super::meta::{Change, Meta};
 use crate::chunk::Part;
 use crate::gtid::{GtidSet, Uuid};
@@ -35,6 +36,8 @@ pub struct Applied {
     pub position: u64,
     /// The catalog.
     pub catalog: Catalog,
+    /// Who belongs to the cluster; empty while the log has said nothing of it.
+    pub members: Members,
     /// Bytes of entries since the last checkpoint.
     pub since_checkpoint: u64,
 }
@@ -65,8 +68,10 @@ impl Applied {
         self.index = meta.row.index;
         self.since_checkpoint += u64::from(meta.row.span.len);
         let mut ops = Vec::with_capacity(2);
-        if let Change::Command(command) = &meta.change {
-            self.command(command);
+        match &meta.change {
+            Change::Command(command) => self.command(command),
+            Change::Members(entry) => self.members = entry.members.clone(),
+            Change::None | Change::File { .. } => {}
         }
         if let Content::Chunk(chunk) = &mut meta.row.content {
             chunk.void = !self.accepts(chunk);

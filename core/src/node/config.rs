@@ -1,5 +1,6 @@
 //! What a node is told at its start, and the bounds it keeps.
 
+use super::members::Members;
 use crate::gtid::Uuid;
 use crate::types::NodeId;
 
@@ -8,8 +9,9 @@ use crate::types::NodeId;
 pub struct Config {
     /// This node.
     pub id: NodeId,
-    /// All nodes that vote, this one included.
-    pub voters: Vec<NodeId>,
+    /// The members while the log has said nothing of them, the same on all of them. Empty on a node that
+    /// joins a cluster: it learns from the log who belongs to it.
+    pub members: Members,
     /// The cluster's UUID, which is also the server UUID that replicas see.
     pub cluster: Uuid,
     /// The server id that replicas see.
@@ -62,6 +64,9 @@ pub const RETRY_MS_MAX: u64 = 5_000;
 
 /// An operator's request that was not carried out by then is answered with an error.
 pub const REQUEST_MS_MAX: u64 = 10_000;
+
+/// A learner that lacks more entries than this is not made a voter.
+pub const PROMOTED_BEHIND_MAX: u64 = 100;
 
 /// Operator's requests waiting at once.
 pub const REQUESTS_MAX: usize = 64;

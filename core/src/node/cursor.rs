@@ -387,7 +387,7 @@ impl Cursor {
                     Part::Whole | Part::First if planted(Bug::AbortedPartSent) => {}
                     Part::Whole | Part::First => break,
                 },
-                Content::Chunk(_) | Content::Command | Content::Empty => {}
+                Content::Chunk(_) | Content::Command | Content::Members | Content::Empty => {}
             }
             at = at.next();
         }

@@ -12,7 +12,15 @@ impl Node {
             .pending
             .front()
             .is_some_and(|oldest| oldest.since.after_ms(DISK_STUCK_MS) < self.now);
-        if !stuck || !self.is_leader() || self.raft.raft.lead_transferee.is_some() {
+        if !stuck || !self.is_leader() {
+            return;
+        }
+        self.hand_over();
+    }
+
+    /// Asks the follower that has most to lead, unless one was asked just now.
+    pub(super) fn hand_over(&mut self) {
+        if self.raft.raft.lead_transferee.is_some() {
             return;
         }
         if let Some(follower) = self.best_follower() {
@@ -20,11 +28,14 @@ impl Node {
         }
     }
 
-    /// Of the followers that were heard of lately, the one with the longest log.
+    /// Of the followers that were heard of lately and stay voters, the one with the longest log.
     fn best_follower(&self) -> Option<NodeId> {
         let own = self.config.id.0;
         let progress = self.raft.raft.prs().iter();
-        let active = progress.filter(|(id, progress)| **id != own && progress.recent_active);
+        let active = progress.filter(|(id, progress)| {
+            let voter = self.members().is_voter(NodeId(**id));
+            **id != own && voter && progress.recent_active
+        });
         let best = active.max_by_key(|(id, progress)| (progress.matched, **id));
         best.map(|(id, _)| NodeId(*id))
     }

@@ -26,8 +26,10 @@ pub struct Row {
 pub enum Content {
     /// Nothing: the first entry of a leader.
     Empty,
-    /// A catalog command, or a change of the configuration.
+    /// A catalog command.
     Command,
+    /// A change of the members.
+    Members,
     /// Binlog.
     Chunk(ChunkRow),
 }

@@ -271,8 +271,9 @@ impl Node {
 
     /// Counts a committed entry towards the connection, and answers operators.
     pub(super) fn entry_applied(&mut self, meta: &Meta) {
-        if let Change::Command(command) = &meta.change {
-            self.command_applied(command);
+        match &meta.change {
+            Change::Command(command) => self.command_applied(command),
+            Change::None | Change::Members(_) | Change::File { .. } => {}
         }
         let Some(&(index, term, seq)) = self.ingest.proposed.front() else {
             return;
@@ -287,7 +288,7 @@ impl Node {
                 self.out
                     .push_back(Effect::Source(SourceEffect::Committed { epoch, seq }));
             }
-            Content::Chunk(_) | Content::Command | Content::Empty => {
+            Content::Chunk(_) | Content::Command | Content::Members | Content::Empty => {
                 self.source_failed("what it sent did not fit the log; asking again".to_owned());
             }
         }

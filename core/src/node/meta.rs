@@ -4,6 +4,7 @@ use raft::eraftpb::{Entry, EntryType};
 
 use super::catalog::Command;
 use super::index::{ChunkRow, Content, Row};
+use super::members::Reconfiguration;
 use crate::chunk::{self, Chunk};
 use crate::event::{self, Header};
 use crate::gtid::GtidSet;
@@ -25,6 +26,8 @@ pub enum Change {
     None,
     /// The catalog.
     Command(Box<Command>),
+    /// The members.
+    Members(Box<Reconfiguration>),
     /// It begins a binlog file.
     File {
         /// The file's name.
@@ -43,25 +46,12 @@ pub enum Change {
 impl Meta {
     /// Whether this program understands an entry. The error says what to do if not.
     pub fn check(entry: &Entry) -> Result<(), String> {
-        let what = match entry.entry_type {
-            EntryType::EntryConfChange | EntryType::EntryConfChangeV2 => {
-                Some("a change of the configuration".to_owned())
-            }
-            EntryType::EntryNormal => read_body(&entry.data).err(),
-        };
-        match what {
-            None => Ok(()),
-            Some(what) => Err(format!(
-                "entry {} of the log is {what}: use a later kingbus",
-                entry.index
-            )),
-        }
+        read_entry(entry).map(|_| ())
     }
 
     /// Reads an entry. The error is that of [`check`](Self::check).
     pub fn of(entry: &Entry, span: Span) -> Result<Meta, String> {
-        Meta::check(entry)?;
-        let (content, change) = read_body(&entry.data)?;
+        let (content, change) = read_entry(entry)?;
         let (index, term) = (Index(entry.index), Term(entry.term));
         Ok(Meta {
             row: Row {
@@ -73,6 +63,18 @@ impl Meta {
             change,
         })
     }
+}
+
+fn read_entry(entry: &Entry) -> Result<(Content, Change), String> {
+    let read = match entry.entry_type {
+        EntryType::EntryNormal => read_body(&entry.data),
+        EntryType::EntryConfChangeV2 => Reconfiguration::decode(&entry.data)
+            .map(|entry| (Content::Members, Change::Members(Box::new(entry))))
+            .ok_or_else(|| "an unknown change of the members".to_owned()),
+        EntryType::EntryConfChange => Err("an unknown change of the configuration".to_owned()),
+    };
+    let index = entry.index;
+    read.map_err(|what| format!("entry {index} of the log is {what}: use a later kingbus"))
 }
 
 fn read_body(body: &[u8]) -> Result<(Content, Change), String> {

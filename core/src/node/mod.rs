@@ -14,10 +14,12 @@ mod fetch;
 mod handover;
 pub mod index;
 mod ingest;
+pub mod members;
 pub mod meta;
 pub mod peer;
 pub mod port;
 mod raft_log;
+mod reconfigure;
 mod replicas;
 mod replication;
 mod serving;
@@ -34,6 +36,7 @@ use self::fetch::Reads;
 use self::ingest::Ingest;
 use self::port::{DiskInput, Effect, Input, PeerInput};
 use self::raft_log::RaftLog;
+use self::reconfigure::Reconfiguring;
 use self::replicas::Replicas;
 use self::replication::Pending;
 use self::serving::Currency;
@@ -56,6 +59,7 @@ pub struct Node {
     replicas: Replicas,
     reads: Reads,
     requests: Requests,
+    reconfiguring: Reconfiguring,
     currency: Currency,
     disk: Disk,
 }
@@ -87,6 +91,7 @@ impl Node {
             replicas: Replicas::default(),
             reads: Reads::default(),
             requests: Requests::default(),
+            reconfiguring: Reconfiguring::new(),
             currency: Currency::default(),
             disk: Disk::default(),
         };
@@ -141,6 +146,7 @@ impl Node {
     fn drive(&mut self) {
         self.replicate();
         self.follow_source();
+        self.advance_members();
         self.replicate();
         self.judge_serving();
         self.advance_replicas();

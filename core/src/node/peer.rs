@@ -1,7 +1,7 @@
 //! Messages between nodes, and their form on the wire.
 //!
 //! ```text
-//! version u8 (1) | from u64 | to u64 | leader's commit u64 | message length u32 | Raft message without
+//! version u8 (1) | from u64 | to u64 | leader's commit u64 | gone u8 | message length u32 | Raft message without
 //! payload (protobuf) | entries u32 | per entry: payload length u32 | payloads, one after the other
 //! ```
 //!
@@ -24,6 +24,8 @@ pub struct Envelope {
     pub to: NodeId,
     /// From a leader: its commit index. Followers measure by it how far they are behind.
     pub leader_commit: Index,
+    /// From a leader: the receiver is not a member of the cluster.
+    pub gone: bool,
     /// The message. An entry whose `context` is a span (see [`entry_span`]) has its payload there.
     pub message: Message,
 }
@@ -114,11 +116,12 @@ impl Envelope {
         let raft = message
             .write_to_bytes()
             .expect("a Raft message is always encodable");
-        let mut head = Vec::with_capacity(33 + raft.len() + 4 * bodies.len());
+        let mut head = Vec::with_capacity(34 + raft.len() + 4 * bodies.len());
         head.push(VERSION);
         head.extend_from_slice(&self.from.0.to_le_bytes());
         head.extend_from_slice(&self.to.0.to_le_bytes());
         head.extend_from_slice(&self.leader_commit.0.to_le_bytes());
+        head.push(u8::from(self.gone));
         head.extend_from_slice(&(raft.len() as u32).to_le_bytes());
         head.extend_from_slice(&raft);
         head.extend_from_slice(&(bodies.len() as u32).to_le_bytes());
@@ -174,6 +177,7 @@ fn parse_head(frame: &[u8]) -> Result<(usize, Vec<usize>, Envelope), PeerError> 
     }
     let mut word = || reader.u64().ok_or(PeerError::Length);
     let (from, to, leader_commit) = (NodeId(word()?), NodeId(word()?), Index(word()?));
+    let gone = reader.u8().ok_or(PeerError::Length)? != 0;
     let len = reader.u32().ok_or(PeerError::Length)?;
     let raft = reader.bytes(len as usize).ok_or(PeerError::Length)?;
     let message = Message::parse_from_bytes(raft).map_err(|_| PeerError::Message)?;
@@ -189,6 +193,7 @@ fn parse_head(frame: &[u8]) -> Result<(usize, Vec<usize>, Envelope), PeerError> 
         from,
         to,
         leader_commit,
+        gone,
         message,
     };
     Ok((frame.len() - reader.len(), lens, envelope))

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::catalog::{SourceDefinition, SourceFacts};
 use super::index::{BinlogFile, Checkpoint, IndexOp, Row};
+use super::members::{MemberChange, Members};
 use super::peer::Envelope;
 use super::status::Status;
 use crate::gtid::GtidSet;
@@ -284,6 +285,13 @@ pub enum AdminInput {
         /// The source; its password sealed.
         definition: Option<SourceDefinition>,
     },
+    /// Change the members, all of this in one step. Only the leader takes it.
+    ChangeMembers {
+        /// For the answer.
+        token: u64,
+        /// Each of another node.
+        changes: Vec<MemberChange>,
+    },
 }
 
 /// To the operator.
@@ -296,12 +304,12 @@ pub enum AdminEffect {
         /// All there is to say.
         status: Box<Status>,
     },
-    /// Answer to `SetSource`: done on a majority.
+    /// Answer to all other requests: done on a majority.
     Done {
         /// Of the question.
         token: u64,
     },
-    /// Answer to `SetSource`: not done.
+    /// Answer to all other requests: not done.
     Refused {
         /// Of the question.
         token: u64,
@@ -343,4 +351,6 @@ pub enum Effect {
     Admin(AdminEffect),
     /// Serving of clients begins or ends.
     Serving(Serving),
+    /// Who belongs to the cluster, as far as known. Told whenever it changes, first right after start.
+    Members(Members),
 }

@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 
-use raft::eraftpb::{ConfState, Entry, HardState, Snapshot};
+use raft::eraftpb::{ConfState, Entry, EntryType, HardState, Snapshot};
 use raft::{Error, GetEntriesContext, RaftState, StorageError};
 
 use super::index::{Content, Row};
@@ -22,7 +22,7 @@ pub const MESSAGE_BYTES_MAX: u64 = 1 << 20;
 /// The log without payloads.
 pub struct RaftLog {
     hard: HardState,
-    voters: ConfState,
+    conf: ConfState,
     /// First index of each term, ascending.
     terms: Vec<(Index, Term)>,
     /// Metas of `first..first + metas.len()`.
@@ -48,14 +48,14 @@ impl RaftLog {
     /// A log whose entries after `applied` are `metas`.
     pub fn new(
         hard: HardState,
-        voters: ConfState,
+        conf: ConfState,
         terms: Vec<(Index, Term)>,
         applied: Index,
         metas: VecDeque<Meta>,
     ) -> RaftLog {
         RaftLog {
             hard,
-            voters,
+            conf,
             terms,
             metas,
             first: applied.next(),
@@ -166,13 +166,19 @@ fn entry_of(row: &Row) -> Entry {
     match row.content {
         Content::Empty => {}
         Content::Command | Content::Chunk(_) => set_entry_span(&mut entry, row.span),
+        Content::Members => {
+            if !planted(Bug::EntryTypeForgotten) {
+                entry.set_entry_type(EntryType::EntryConfChangeV2);
+            }
+            set_entry_span(&mut entry, row.span);
+        }
     }
     entry
 }
 
 impl raft::Storage for RaftLog {
     fn initial_state(&self) -> raft::Result<RaftState> {
-        Ok(RaftState::new(self.hard.clone(), self.voters.clone()))
+        Ok(RaftState::new(self.hard.clone(), self.conf.clone()))
     }
 
     fn entries(

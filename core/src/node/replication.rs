@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use raft::eraftpb::{ConfState, Entry, HardState as RaftHardState, Message, MessageType};
+use raft::eraftpb::{Entry, HardState as RaftHardState, Message, MessageType};
 use raft::{RawNode, StateRole};
 
 use super::Node;
@@ -11,7 +11,8 @@ use super::config::{
     INFLIGHT_MESSAGES_MAX,
 };
 use super::index::{Checkpoint, IndexOp};
-use super::meta::Meta;
+use super::members::Members;
+use super::meta::{Change, Meta};
 use super::peer::Envelope;
 use super::port::{DiskEffect, Effect};
 use super::raft_log::{MESSAGE_BYTES_MAX, RaftLog};
@@ -25,6 +26,8 @@ pub(super) struct Pending {
     ready: u64,
     /// Number of the write; of one before it when this `Ready` wrote nothing.
     seq: u64,
+    /// Whether it brings a new term or vote.
+    hard: bool,
     /// What may be said when it is durable.
     messages: Vec<Message>,
     /// When it was given to the disk.
@@ -50,11 +53,14 @@ pub(super) fn raft_node(config: &Config, recovered: Recovered) -> RawNode<RaftLo
     let mut hard = RaftHardState::default();
     (hard.term, hard.vote, hard.commit) =
         (recovered.hard.term, recovered.hard.vote, recovered.commit.0);
-    let mut voters = ConfState::default();
-    voters.voters = config.voters.iter().map(|id| id.0).collect();
+    let members = if recovered.applied.members.is_empty() {
+        &config.members
+    } else {
+        &recovered.applied.members
+    };
     let log = RaftLog::new(
         hard,
-        voters,
+        members.conf_state(),
         recovered.terms,
         recovered.applied.index,
         recovered.metas,
@@ -92,7 +98,7 @@ impl Node {
 
     pub(super) fn campaign_if_alone(&mut self) {
         self.fix_election_timeout();
-        if self.config.voters == [self.config.id] {
+        if self.members().conf_state().voters == [self.config.id.0] && !self.members().is_joint() {
             self.raft
                 .campaign()
                 .expect("a node alone may always stand for election");
@@ -100,7 +106,7 @@ impl Node {
     }
 
     /// Raft drew a time-out at random; ours depends on nothing but seed, node and term.
-    fn fix_election_timeout(&mut self) {
+    pub(super) fn fix_election_timeout(&mut self) {
         let timeout = election_timeout(self.config.seed, self.config.id.0, self.term());
         self.raft.raft.set_randomized_election_timeout(timeout);
     }
@@ -119,6 +125,10 @@ impl Node {
             self.disk.damaged = Some(text);
             return;
         }
+        if self.tell_gone(&envelope) {
+            return;
+        }
+        self.hear_gone(&envelope);
         let kind = envelope.message.msg_type;
         let leads = matches!(kind, MessageType::MsgAppend | MessageType::MsgHeartbeat);
         let term = envelope.message.term;
@@ -163,7 +173,7 @@ impl Node {
 
     fn ready(&mut self) {
         let mut ready = self.raft.ready();
-        self.send(ready.take_messages());
+        let messages = ready.take_messages();
         let hard = ready
             .hs()
             .filter(|_| ready.must_sync() && !planted(Bug::VoteNotWritten));
@@ -172,15 +182,25 @@ impl Node {
             vote: hs.vote,
         });
         let entries = ready.take_entries();
+        // A voter alone leads before its own disk has the term. Who hears of it must find it there again
+        // after a crash.
+        let unsure = hard.is_some() || self.pending.iter().any(|pending| pending.hard);
+        let mut later = Vec::new();
+        if unsure && !planted(Bug::LostTermTold) {
+            later = messages;
+        } else {
+            self.send(messages);
+        }
         if hard.is_some() || !entries.is_empty() {
             self.write(hard, &entries);
         }
-        let messages = ready.take_persisted_messages();
+        later.extend(ready.take_persisted_messages());
         let (number, seq) = (ready.number(), self.writer.last_seq());
         self.pending.push_back(Pending {
             ready: number,
             seq,
-            messages,
+            hard: hard.is_some(),
+            messages: later,
             since: self.now,
         });
         let committed = ready.take_committed_entries();
@@ -228,6 +248,7 @@ impl Node {
                 from: self.config.id,
                 to: NodeId(message.to),
                 leader_commit: Index(commit),
+                gone: false,
                 message,
             }));
         }
@@ -260,8 +281,12 @@ impl Node {
                 .mut_store()
                 .meta_mut(index)
                 .expect("not yet applied: in memory");
+            let first_members = self.applied.members.is_empty();
             let mut ops = self.applied.apply(meta);
             let meta = meta.clone();
+            if let Change::Members(entry) = &meta.change {
+                self.members_applied(index, entry, first_members);
+            }
             if self
                 .applied
                 .take_checkpoint_due(self.config.checkpoint_bytes)
@@ -286,6 +311,9 @@ impl Node {
         let mut applied = self.applied.clone();
         if planted(Bug::CheckpointForgetsOpen) {
             applied.open = None;
+        }
+        if planted(Bug::CheckpointForgetsMembers) {
+            applied.members = Members::default();
         }
         Checkpoint {
             applied,

@@ -38,6 +38,7 @@ impl Currency {
 impl Node {
     pub(super) fn heard_from_leader(&mut self, commit: Index) {
         self.currency.contact = Some(self.now);
+        self.reconfiguring.gone = false;
         if self.currency.behind.is_none() {
             self.currency.behind = Some((self.now, commit));
         }
@@ -85,6 +86,9 @@ impl Node {
     fn refusal(&self) -> Option<String> {
         if let Some(text) = &self.disk.damaged {
             return Some(format!("the disk of this node cannot be trusted: {text}"));
+        }
+        if self.reconfiguring.gone || self.members().get(self.config.id).is_none() {
+            return Some("this node is not a member of the cluster".to_owned());
         }
         if self.applied.catalog.identity.is_none() || self.applied.file.is_none() {
             return Some("the store has no binlog yet: name a source, or wait for it".to_owned());

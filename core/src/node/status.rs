@@ -10,7 +10,8 @@ use crate::types::Coordinate;
 pub struct Status {
     /// This node.
     pub node: u64,
-    /// `leader`, `follower`, `candidate`, or `damaged`: out of the cluster until its disk is mended.
+    /// `leader`, `follower`, `candidate`, `learner`, `outside`: not a member, not yet or no more, or
+    /// `damaged`: out of the cluster until its disk is mended.
     pub role: String,
     /// The leader, as far as this node knows one.
     pub leader: Option<u64>,
@@ -34,6 +35,8 @@ pub struct Status {
     pub binlog: Coordinate,
     /// The source.
     pub source: SourceStatus,
+    /// Who belongs to the cluster, as far as this node knows.
+    pub members: Vec<MemberStatus>,
     /// The clients with a dump on this node.
     pub replicas: Vec<ReplicaStatus>,
     /// This node's disk.
@@ -57,6 +60,21 @@ pub struct SourceStatus {
     pub error: Option<String>,
     /// Whether the source waits for this store's acknowledgement.
     pub semi_sync: bool,
+}
+
+/// One member of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberStatus {
+    /// Its number.
+    pub node: u64,
+    /// Where other nodes reach it.
+    pub address: String,
+    /// `voter`, `learner`, or `leaving`: gone when the running change ends.
+    pub role: String,
+    /// Whether a change runs before which it was a voter.
+    pub outgoing: bool,
+    /// Entries of the log that it lacks; only the leader knows.
+    pub lacks: Option<u64>,
 }
 
 /// One client with a dump.

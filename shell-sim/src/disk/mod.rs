@@ -94,7 +94,9 @@ impl Disk {
     pub fn row_body(&self, row: &Row) -> &[u8] {
         match row.content {
             Content::Empty => &[],
-            Content::Command | Content::Chunk(_) => self.segments.bytes(row.span),
+            Content::Command | Content::Members | Content::Chunk(_) => {
+                self.segments.bytes(row.span)
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 use kingbus_core::gtid::Gtid;
 use kingbus_core::types::Index;
 
-use super::{Logs, Violation};
+use super::{Configurations, Logs, Violation};
 
 /// What the source was told.
 #[derive(Debug, Default)]
@@ -20,6 +20,7 @@ impl Acknowledged {
         transaction: &Gtid,
         place: Option<Option<(Index, u64)>>,
         logs: &Logs,
+        members: &Configurations,
     ) -> Result<(), Violation> {
         let wrong = |text: String| {
             let text = format!("transaction {transaction} is acknowledged, {text}");
@@ -31,7 +32,7 @@ impl Acknowledged {
             Some(None) => Ok(()),
             Some(Some((index, term))) => {
                 let copies = logs.durable_copies(index, term);
-                if copies.len() * 2 > logs.nodes() {
+                if members.were_quorum(index, &copies) {
                     return Ok(());
                 }
                 wrong(format!(

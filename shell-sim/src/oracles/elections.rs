@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use kingbus_core::types::NodeId;
+
 use super::Violation;
 
 /// What was said in elections.
@@ -37,6 +39,15 @@ impl Elections {
             }
             Some(_) | None => Ok(()),
         }
+    }
+
+    /// Who voted for a node in a term, the node itself included.
+    pub fn voters_for(&self, node: usize, term: u64) -> Vec<NodeId> {
+        let own = node as u64 + 1;
+        let voted = self.votes.iter();
+        let voted = voted.filter(|((_, in_term), whom)| *in_term == term && **whom == own);
+        let voted = voted.map(|((voter, _), _)| NodeId(*voter as u64 + 1));
+        voted.chain([NodeId(own)]).collect()
     }
 
     /// The leader of the highest term.

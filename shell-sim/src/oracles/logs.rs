@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use kingbus_core::log::{Kind, RecordHeader, Recovered, SEGMENT_HEADER_LEN};
-use kingbus_core::types::Index;
+use kingbus_core::types::{Index, NodeId};
 
 use super::Violation;
 
@@ -96,6 +96,11 @@ struct View {
 }
 
 impl View {
+    /// Index and term of all entries.
+    fn entries(&self) -> impl Iterator<Item = (u64, u64)> {
+        (1..).zip(self.terms.iter().copied())
+    }
+
     fn take(&mut self, record: Record) {
         match record {
             Record::Entry { index, term, .. } => {
@@ -130,14 +135,19 @@ impl Logs {
         }
     }
 
-    /// Nodes there are.
-    pub fn nodes(&self) -> usize {
-        self.nodes.len()
-    }
-
-    /// A node writes records.
-    pub fn wrote(&mut self, node: usize, seq: u64, records: Vec<Record>) -> Result<(), Violation> {
-        let alone = self.nodes.len() == 1;
+    /// A node writes records; `alone` if it is the only voter.
+    pub fn wrote(
+        &mut self,
+        node: usize,
+        seq: u64,
+        records: Vec<Record>,
+        alone: bool,
+    ) -> Result<(), Violation> {
+        let others = self.nodes.iter().enumerate().filter(|(n, _)| *n != node);
+        let elsewhere: BTreeSet<(u64, u64)> = match alone {
+            true => others.flat_map(|(_, log)| log.written.entries()).collect(),
+            false => BTreeSet::new(),
+        };
         let log = &mut self.nodes[node];
         for record in &records {
             if let Record::Entry { index, term, crc } = *record {
@@ -149,9 +159,10 @@ impl Logs {
                     .checked_sub(2)
                     .map_or(0, |at| log.written.terms[at]);
                 let known = self.entries.entry((index, term)).or_insert((crc, before));
-                // A node alone may lose the term that it gave itself, and give it to itself again.
+                // A node alone may lose the term that it gave itself, and give it to itself again, as long
+                // as nobody has heard of it.
                 let is_durable = log.durable.terms.get(index as usize - 1) == Some(&term);
-                if alone && !is_durable {
+                if alone && !is_durable && !elsewhere.contains(&(index, term)) {
                     *known = (crc, before);
                 }
                 let known = *known;
@@ -283,13 +294,19 @@ impl Logs {
         Err(Violation::new("leader_completeness", text))
     }
 
-    /// The nodes, from 1, on whose disk an entry is.
-    pub fn durable_copies(&self, index: Index, term: u64) -> Vec<usize> {
+    /// The term of an entry that a node has written.
+    pub fn term(&self, node: usize, index: Index) -> Option<u64> {
+        let terms = &self.nodes[node].written.terms;
+        terms.get(index.0 as usize - 1).copied()
+    }
+
+    /// The nodes on whose disk an entry is.
+    pub fn durable_copies(&self, index: Index, term: u64) -> Vec<NodeId> {
         let has = |log: &Log| log.durable.terms.get(index.0 as usize - 1) == Some(&term);
         let nodes = self.nodes.iter().enumerate();
         nodes
             .filter(|(_, log)| has(log))
-            .map(|(node, _)| node + 1)
+            .map(|(node, _)| NodeId(node as u64 + 1))
             .collect()
     }
 }

@@ -6,6 +6,7 @@ mod current;
 mod elections;
 mod executed;
 mod logs;
+mod members;
 mod one_history;
 mod replica_stream;
 mod served_files;
@@ -17,10 +18,12 @@ pub use self::current::serves_while_current;
 pub use self::elections::Elections;
 pub use self::executed::Executed;
 pub use self::logs::{Logs, Record};
+pub use self::members::{Configurations, text as members_text};
 pub use self::one_history::OneHistory;
 pub use self::replica_stream::{Have, ReplicaStream};
 pub use self::served_files::{ServedFile, ServedFiles};
 use kingbus_core::gtid::Gtid;
+use kingbus_core::node::members::Members;
 use kingbus_core::types::Index;
 
 /// A property that does not hold.
@@ -60,23 +63,29 @@ pub struct Oracles {
     pub acknowledged: Acknowledged,
     /// Executed sets.
     pub executed: Executed,
+    /// Who belongs to the cluster.
+    pub members: Configurations,
 }
 
 impl Oracles {
-    /// For so many nodes.
-    pub fn new(nodes: usize) -> Oracles {
+    /// For so many nodes, of which these are members at the beginning.
+    pub fn new(nodes: usize, founders: Members) -> Oracles {
         Oracles {
             elections: Elections::default(),
             logs: Logs::new(nodes),
             history: OneHistory::new(nodes),
             acknowledged: Acknowledged::default(),
             executed: Executed::default(),
+            members: Configurations::new(nodes, founders),
         }
     }
 
     /// A node speaks as the leader of a term.
     pub fn leads(&mut self, node: usize, term: u64) -> Result<bool, Violation> {
         let first = self.elections.leads(node, term)?;
+        if first {
+            self.members.leads(node, term, &self.elections)?;
+        }
         if let (true, Some((index, committed))) = (first, self.history.last()) {
             self.logs.leader_is_complete(node, term, index, committed)?;
         }
@@ -87,7 +96,7 @@ impl Oracles {
     pub fn acknowledge(&mut self, transaction: &Gtid) -> Result<(), Violation> {
         let place = self.history.place_of(transaction);
         self.acknowledged
-            .acknowledge(transaction, place, &self.logs)
+            .acknowledge(transaction, place, &self.logs, &self.members)
     }
 
     /// A replica has a transaction; so it must be committed.
@@ -99,14 +108,13 @@ impl Oracles {
         Err(Violation::new("only_what_is_committed_is_served", text))
     }
 
-    /// An entry is applied that no node has applied before.
-    pub fn committed(&self, index: Index, term: u64) -> Result<(), Violation> {
-        let copies = self.logs.durable_copies(index, term);
-        if copies.len() * 2 > self.logs.nodes() {
-            return Ok(());
-        }
-        let text =
-            format!("entry {index} of term {term} is applied, and durable only on {copies:?}");
-        Err(Violation::new("committed_is_durable_on_a_majority", text))
+    /// A node applies an entry that no node has applied before.
+    pub fn committed(&mut self, node: usize, index: Index, term: u64) -> Result<(), Violation> {
+        self.members.first_applied(node, index, term, &self.logs)
+    }
+
+    /// A leader says what is committed.
+    pub fn leader_commits(&mut self, node: usize, index: Index) -> Result<(), Violation> {
+        self.members.leader_commits(node, index, &self.logs)
     }
 }

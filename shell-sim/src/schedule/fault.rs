@@ -61,6 +61,19 @@ pub enum Sides {
     Out,
 }
 
+/// What an operator does with a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Change {
+    /// It joins as a learner.
+    Add,
+    /// The learner becomes a voter.
+    Promote,
+    /// The voter becomes a learner.
+    Demote,
+    /// It leaves.
+    Remove,
+}
+
 /// What goes wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum What {
@@ -127,6 +140,11 @@ pub enum What {
     Upstream(Upstream),
     /// An operator names the source again.
     SetSource,
+    /// An operator changes who belongs to the cluster, all of this in one step.
+    Members {
+        /// Each of another node.
+        changes: Vec<(Change, Target)>,
+    },
     /// A replica's connection breaks.
     ReplicaCut {
         /// The replica, from 1.

@@ -1,6 +1,8 @@
 //! A schedule from a seed. Swarm style: how likely each thing is, is itself drawn, and often 0, so
 //! that seeds differ in kind and not only in detail.
 
+mod members;
+
 use super::{Fault, IndexLoss, Moment, Schedule, Settings, Sides, Target, What};
 use crate::rng::Rng;
 
@@ -8,10 +10,14 @@ use crate::rng::Rng;
 const FAULTS_MAX: u64 = 24;
 
 impl Schedule {
-    /// The schedule of a seed, for so many nodes.
-    pub fn generate(seed: u64, nodes: u64) -> Schedule {
-        let settings = settings(&mut Rng::new(seed, "settings", 0));
-        let faults = faults(seed, nodes, &settings);
+    /// The schedule of a seed. It chooses how many nodes there are, unless told: then all of them begin
+    /// as voters.
+    pub fn generate(seed: u64, nodes: Option<u64>) -> Schedule {
+        let mut settings = settings(&mut Rng::new(seed, "settings", 0));
+        let nodes = nodes.unwrap_or_else(|| members::nodes(seed, &mut settings));
+        let mut faults = faults(seed, nodes, &settings);
+        faults.extend(members::faults(seed, nodes, &settings));
+        faults.sort_by_key(|fault| fault.at_ms);
         Schedule {
             title: String::new(),
             expect: Vec::new(),
@@ -124,7 +130,7 @@ fn faults(seed: u64, nodes: u64, settings: &Settings) -> Vec<Fault> {
     let weights = Weights::draw(rng);
     let most = rng.range(0, FAULTS_MAX);
     let length_ms = *rng.pick(&[300, 1_500, 4_000]);
-    let mut faults: Vec<Fault> = (0..most)
+    (0..most)
         .flat_map(|number| {
             let rng = &mut Rng::new(seed, "fault", number);
             let at_ms = rng.range(200, settings.faults_ms);
@@ -132,9 +138,7 @@ fn faults(seed: u64, nodes: u64, settings: &Settings) -> Vec<Fault> {
             let for_ms = rng.range(1, length_ms);
             fault(rng, kind, at_ms, for_ms, nodes, settings)
         })
-        .collect();
-    faults.sort_by_key(|fault| fault.at_ms);
-    faults
+        .collect()
 }
 
 fn fault(
@@ -307,7 +311,7 @@ mod tests {
 
     #[test]
     fn the_same_seed_makes_the_same_schedule() {
-        assert_eq!(Schedule::generate(11, 3), Schedule::generate(11, 3));
-        assert_ne!(Schedule::generate(11, 3), Schedule::generate(12, 3));
+        assert_eq!(Schedule::generate(11, None), Schedule::generate(11, None));
+        assert_ne!(Schedule::generate(11, None), Schedule::generate(12, None));
     }
 }

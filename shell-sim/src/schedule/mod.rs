@@ -5,13 +5,15 @@
 
 mod fault;
 mod generate;
+mod members;
 mod settings;
 mod text;
 mod upstream;
 
 use serde::{Deserialize, Serialize};
 
-pub use fault::{Fault, IndexLoss, Moment, Sides, Target, What};
+pub use fault::{Change, Fault, IndexLoss, Moment, Sides, Target, What};
+pub use members::address;
 pub use settings::Settings;
 pub use text::TextError;
 pub use upstream::Upstream;
@@ -25,7 +27,7 @@ pub struct Schedule {
     pub expect: Vec<String>,
     /// Feeds all draws during the run.
     pub seed: u64,
-    /// Nodes of the cluster.
+    /// Nodes there are; see `learners` and `spares` of the settings.
     pub nodes: u64,
     /// The world.
     pub settings: Settings,

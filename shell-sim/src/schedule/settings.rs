@@ -36,6 +36,11 @@ macro_rules! settings {
 }
 
 settings! {
+    /// Nodes that begin as learners, behind the voters.
+    learners = 0,
+    /// Nodes that begin outside of the cluster, behind the learners.
+    spares = 0,
+
     /// Length of the phase with faults, in milliseconds.
     faults_ms = 10_000,
     /// Time that the healed world has to bring everything everywhere, in milliseconds.

@@ -8,12 +8,13 @@
 //! set commit_us 5000
 //! at 1200 crash leader syncing index suffix for 900
 //! at 4000 isolate node 2 in for 2500
+//! at 5000 members promote node 4 and remove leader
 //! ```
 
 use std::fmt;
 use std::str::SplitWhitespace;
 
-use super::{Fault, IndexLoss, Moment, Schedule, Settings, Sides, Target, Upstream, What};
+use super::{Change, Fault, IndexLoss, Moment, Schedule, Settings, Sides, Target, Upstream, What};
 
 /// A line that is not understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,6 +84,14 @@ impl fmt::Display for What {
             What::Transaction { bytes } => write!(f, "transaction {bytes}"),
             What::SetSource => f.write_str("set-source"),
             What::Upstream(upstream) => upstream.fmt(f),
+            What::Members { changes } => {
+                f.write_str("members")?;
+                for (number, (change, target)) in changes.iter().enumerate() {
+                    let and = if number == 0 { "" } else { " and" };
+                    write!(f, "{and} {change} {target}")?;
+                }
+                Ok(())
+            }
             What::ReplicaCut { replica, moment } => write!(f, "replica-cut {replica} {moment}"),
             What::ReplicaFresh { replica } => write!(f, "replica-fresh {replica}"),
             What::ReplicaSlow { replica, by_ms } => write!(f, "replica-slow {replica} by {by_ms}"),
@@ -97,6 +106,17 @@ impl fmt::Display for Target {
             Target::Leader => f.write_str("leader"),
             Target::Follower => f.write_str("follower"),
         }
+    }
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Change::Add => "add",
+            Change::Promote => "promote",
+            Change::Demote => "demote",
+            Change::Remove => "remove",
+        })
     }
 }
 
@@ -279,6 +299,9 @@ impl<'a> Words<'a> {
                 bytes: self.number("the size")?,
             },
             "set-source" => What::SetSource,
+            "members" => What::Members {
+                changes: self.changes()?,
+            },
             "replica-cut" => What::ReplicaCut {
                 replica: self.number("the replica")?,
                 moment: self.moment()?,
@@ -292,6 +315,24 @@ impl<'a> Words<'a> {
             },
             other => return Err(format!("'{other}' is no fault")),
         })
+    }
+
+    fn changes(&mut self) -> Result<Vec<(Change, Target)>, String> {
+        let mut changes = Vec::new();
+        loop {
+            let change = match self.word("what to do with a node")? {
+                "add" => Change::Add,
+                "promote" => Change::Promote,
+                "demote" => Change::Demote,
+                "remove" => Change::Remove,
+                other => return Err(format!("'{other}' is not add, promote, demote or remove")),
+            };
+            changes.push((change, self.target()?));
+            if self.0.clone().next() != Some("and") {
+                return Ok(changes);
+            }
+            self.this("and")?;
+        }
     }
 
     fn target(&mut self) -> Result<Target, String> {
@@ -347,7 +388,7 @@ mod tests {
     #[test]
     fn generated_schedules_read_back() {
         for seed in 0..300 {
-            let schedule = Schedule::generate(seed, 3);
+            let schedule = Schedule::generate(seed, None);
             assert_eq!(Schedule::parse(&schedule.to_string()), Ok(schedule));
         }
     }

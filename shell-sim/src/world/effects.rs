@@ -42,6 +42,8 @@ impl World {
                 });
                 Ok(())
             }
+            // Nodes find each other by their numbers here.
+            Effect::Members(_) => Ok(()),
         }
     }
 
@@ -201,9 +203,10 @@ impl World {
         seq: u64,
         records: Vec<Record>,
     ) -> Result<(), Violation> {
+        let alone = self.oracles.members.is_alone(node);
         let logs = &mut self.oracles.logs;
         let before = (logs.overwritten, logs.overwritten_early, logs.came_back);
-        logs.wrote(node, seq, records)?;
+        logs.wrote(node, seq, records, alone)?;
         let probes = &mut self.probes;
         probes.hit_if(logs.overwritten > before.0, "log_tail_replaced");
         probes.hit_if(
@@ -234,8 +237,9 @@ impl World {
             .history
             .applied(node, row, body, &self.sources)?;
         if first {
-            self.oracles.committed(row.index, row.term.0)?;
+            self.oracles.committed(node, row.index, row.term.0)?;
         }
+        self.members_applied(node, row)?;
         let (index, term) = (row.index.0, row.term.0);
         let crc = self.oracles.history.crc(row.index);
         self.probes.hit_if(

@@ -68,6 +68,8 @@ pub enum Event {
         life: u64,
         epoch: Epoch,
     },
+    /// The operator tries to change the members.
+    Wish,
     /// A client of the source commits.
     Commit,
     /// The source comes back.
@@ -142,6 +144,7 @@ impl Event {
             | Event::ReplicaBytes { .. }
             | Event::ReplicaEnd { .. }
             | Event::Operator
+            | Event::Wish
             | Event::Watch
             | Event::Fault(_)
             | Event::FaultOver { .. }

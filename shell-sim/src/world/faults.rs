@@ -10,7 +10,7 @@ const SOON_US: u64 = 100_000;
 
 impl World {
     /// The node a fault is about, from 0.
-    fn resolve(&self, target: Target) -> usize {
+    pub(super) fn resolve(&self, target: Target) -> usize {
         let nodes = self.hosts.len();
         let leader = self.oracles.elections.leader().unwrap_or(0);
         match target {
@@ -99,6 +99,7 @@ impl World {
             }
             What::SetSource => self.operator.again(),
             What::Upstream(upstream) => self.upstream(upstream, lasts_us)?,
+            What::Members { changes } => self.wish(&changes),
             What::ReplicaCut { replica, moment } => self.cut_replica(replica, moment)?,
             What::ReplicaFresh { replica } => self.fresh_replica(replica)?,
             What::ReplicaSlow { replica, by_ms } => {
@@ -151,6 +152,7 @@ impl World {
             | What::Transaction { .. }
             | What::SetSource
             | What::Upstream(_)
+            | What::Members { .. }
             | What::ReplicaFresh { .. }
             | What::ReplicaCut { .. } => {}
         }

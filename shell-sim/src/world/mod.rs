@@ -4,6 +4,7 @@ mod effects;
 mod event;
 mod faults;
 mod host;
+mod members;
 mod operator;
 mod peers;
 mod replicas;
@@ -20,6 +21,7 @@ use kingbus_core::types::{NodeId, TICK_MS};
 
 use self::event::{Event, Timed};
 use self::host::Host;
+use self::members::Wishes;
 use self::operator::Operator;
 use crate::network::Network;
 use crate::oracles::{Oracles, Violation};
@@ -50,6 +52,9 @@ pub struct World {
     commits: Rng,
     replicas: Vec<Replica>,
     operator: Operator,
+    wishes: Wishes,
+    /// Term and leader when the last joint configuration began.
+    joint_of: Option<(u64, usize)>,
     /// The connection to the source is cut as soon as it is inside of a transaction.
     armed_source: bool,
     /// The same for connections of these replicas.
@@ -85,7 +90,7 @@ impl World {
         let replicas =
             (1..=world.replicas).map(|n| Replica::new(seed, n, world, sources.primary()));
         let replicas: Vec<Replica> = replicas.collect();
-        let oracles = Oracles::new(nodes as usize);
+        let oracles = Oracles::new(nodes as usize, schedule.members());
         let mut world = World {
             now_us: 0,
             sequence: 0,
@@ -98,6 +103,8 @@ impl World {
             sources,
             replicas,
             operator: Operator::default(),
+            wishes: Wishes::default(),
+            joint_of: None,
             armed_source: false,
             armed_replicas: BTreeSet::new(),
             oracles,
@@ -232,6 +239,7 @@ impl World {
             } => self.drained(node, life, id, bytes),
             Event::ReplicaGone { node, life, id } => self.replica_gone(node, life, id),
             Event::Operator => self.operate(),
+            Event::Wish => self.try_wish(),
             Event::Watch => self.watch(),
             Event::Fault(number) => self.fault(number),
             Event::FaultOver { fault, node, peer } => self.fault_over(fault, node, peer),
@@ -281,6 +289,7 @@ impl World {
         if !host.is(life) {
             return Ok(());
         }
+        self.oracles.members.step(node);
         host.node.as_mut().expect("it runs").step(input);
         self.drain(node, life)
     }

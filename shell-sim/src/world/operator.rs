@@ -3,9 +3,11 @@
 use kingbus_core::node::catalog::{Sealed, SourceDefinition, Start};
 use kingbus_core::node::port::{AdminInput, DiskInput, Input};
 use kingbus_core::node::status::Status;
+use kingbus_core::types::NodeId;
 
+use super::members::TOKENS_FROM;
 use super::{Event, Progress, WATCH_US, World};
-use crate::oracles::{Violation, serves_while_current};
+use crate::oracles::{Violation, members_text, serves_while_current};
 use crate::trace::Note;
 
 /// The operator tries again after so long.
@@ -75,6 +77,10 @@ impl World {
         token: u64,
         done: bool,
     ) -> Result<(), Violation> {
+        if token >= TOKENS_FROM {
+            self.wish_answered(node, token, done);
+            return Ok(());
+        }
         self.probes.hit_if(!done, "operator_refused");
         if token == self.operator.tried {
             let again = done && self.operator.asked_again;
@@ -118,7 +124,7 @@ impl World {
 
     fn is_current(&self, node: usize) -> Result<(), Violation> {
         let host = &self.hosts[node];
-        if !host.serves || self.hosts.len() == 1 {
+        if !host.serves || self.oracles.members.is_alone(node) {
             return Ok(());
         }
         serves_while_current(node, self.now_us, host.heard_us)
@@ -131,6 +137,7 @@ impl World {
         status: &Status,
     ) -> Result<(), Violation> {
         self.oracles.executed.status(life, status)?;
+        self.oracles.members.status(node, status)?;
         if status.disk.state == "damaged" {
             let text = format!("node {}: {:?}", node + 1, status.disk.error);
             return self.fail("a_crash_is_not_damage", text);
@@ -181,7 +188,14 @@ impl World {
                 "{acknowledged} of {all} transactions are acknowledged"
             ));
         }
-        for (node, host) in self.hosts.iter().enumerate() {
+        let members = self.oracles.members.last();
+        if !self.wishes.is_empty() || members.is_joint() {
+            return Some(format!("members are changing: {}", members_text(members)));
+        }
+        let inside = |node: usize| members.get(NodeId(node as u64 + 1)).is_some();
+        let hosts = self.hosts.iter().enumerate();
+        let hosts: Vec<_> = hosts.filter(|(node, _)| inside(*node)).collect();
+        for (node, host) in &hosts {
             if host.executed != *history.executed() {
                 return Some(format!("node {} has {}", node + 1, host.executed));
             }
@@ -201,7 +215,7 @@ impl World {
                 ));
             }
         }
-        let applied: Vec<u64> = self.hosts.iter().map(|host| host.applied).collect();
+        let applied: Vec<u64> = hosts.iter().map(|(_, host)| host.applied).collect();
         if applied.windows(2).any(|pair| pair[0] != pair[1]) {
             return Some(format!("applied are {applied:?}"));
         }

@@ -27,10 +27,12 @@ impl World {
             _ => "pre_vote_refused",
         };
         self.probes.hit_if(message.reject, refused);
+        self.probes.hit_if(envelope.gone, "outside_node_is_told");
         match kind {
             MessageType::MsgAppend | MessageType::MsgHeartbeat => {
                 self.probe_leader(node, term);
                 let first = self.oracles.leads(node, term)?;
+                self.oracles.leader_commits(node, envelope.leader_commit)?;
                 if first {
                     self.probes.hit("leader_elected");
                     self.note(Note::Leads {
@@ -41,6 +43,11 @@ impl World {
             }
             MessageType::MsgRequestVoteResponse if !message.reject => {
                 self.oracles.elections.votes(node, term, message.to)?;
+            }
+            MessageType::MsgRequestPreVote => {
+                let members = self.oracles.members.last();
+                let outside = members.get(envelope.from).is_none();
+                self.probes.hit_if(outside, "outside_node_asks_for_votes");
             }
             MessageType::MsgTimeoutNow => self.probes.hit("leader_handed_over"),
             _ => {}

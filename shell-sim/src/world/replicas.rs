@@ -68,6 +68,8 @@ impl World {
         let own = model.have.executed.contains(&model.own());
         self.probes
             .hit_if(own, "replica_with_transactions_of_its_own");
+        let learns = self.oracles.members.is_learner(node);
+        self.probes.hit_if(learns, "learner_serves");
         self.note(Note::ReplicaDump {
             replica: number,
             node: at,

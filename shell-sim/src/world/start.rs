@@ -2,6 +2,7 @@
 
 use kingbus_core::log::Recovered;
 use kingbus_core::node::index::IndexOp;
+use kingbus_core::node::members::Members;
 use kingbus_core::node::{Config, Node};
 use kingbus_core::types::NodeId;
 
@@ -40,9 +41,9 @@ impl World {
             }
         };
         self.oracles.logs.recovered(node, &opened.recovered)?;
-        self.oracles
-            .history
-            .recovered(node, opened.recovered.applied.index)?;
+        let applied = opened.recovered.applied.index;
+        self.oracles.history.recovered(node, applied)?;
+        self.oracles.members.recovered(node, applied);
         self.recovered_rows(node, &opened.ops)?;
         let recovered = opened.recovered;
         self.probes.hit_if(opened.cut_bytes > 0, "torn_tail_cut");
@@ -90,9 +91,12 @@ impl World {
     }
 
     fn config(&self, node: usize) -> Config {
+        let members = self.schedule.members();
+        let inside = members.get(NodeId(node as u64 + 1)).is_some();
+        let members = if inside { members } else { Members::default() };
         Config {
             id: NodeId(node as u64 + 1),
-            voters: (1..=self.hosts.len() as u64).map(NodeId).collect(),
+            members,
             cluster: CLUSTER,
             server_id: 33_070,
             seed: self.schedule.seed,

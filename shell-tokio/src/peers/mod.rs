@@ -14,8 +14,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use kingbus_core::node::members::Members;
 use kingbus_core::node::peer::{Envelope, Frame};
 use kingbus_core::types::NodeId;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -42,13 +44,22 @@ const ALIVE_PAUSE: Duration = Duration::from_millis(500);
 /// A connection that moves no bytes for this time is given up, on either side.
 const SILENCE_MAX: Duration = Duration::from_secs(3);
 
-/// The way to the other nodes, for the node's thread.
+/// The way to the other nodes, for the node's thread. The default is that of a node that has none.
 #[derive(Default)]
 pub struct Peers {
     peers: BTreeMap<NodeId, Peer>,
+    caller: Option<Caller>,
+}
+
+/// What is needed to call a peer.
+struct Caller {
+    own: Credentials,
+    reader: Reader,
+    runtime: Handle,
 }
 
 struct Peer {
+    address: String,
     queue: mpsc::Sender<Frame>,
     state: Arc<State>,
     reported: Option<Instant>,
@@ -65,41 +76,39 @@ struct State {
 }
 
 impl Peers {
-    /// Keeps a connection to each of these peers, on the running runtime.
-    pub fn start(
-        addresses: &BTreeMap<NodeId, String>,
-        own: &Credentials,
-        reader: &Reader,
-    ) -> Peers {
-        let start = |(&peer, address): (&NodeId, &String)| {
-            let (queue, frames) = mpsc::channel(QUEUE_FRAMES_MAX);
-            let state = Arc::new(State::default());
-            let link = outgoing::Link {
-                peer,
-                address: address.clone(),
-                own: own.clone(),
-                reader: reader.clone(),
-                state: state.clone(),
-            };
-            tokio::spawn(link.run(frames));
-            (
-                peer,
-                Peer {
-                    queue,
-                    state,
-                    reported: None,
-                },
-            )
-        };
+    /// Nobody is called yet; connections are made on the running runtime.
+    pub fn start(own: Credentials, reader: Reader) -> Peers {
         Peers {
-            peers: addresses.iter().map(start).collect(),
+            peers: BTreeMap::new(),
+            caller: Some(Caller {
+                own,
+                reader,
+                runtime: Handle::current(),
+            }),
+        }
+    }
+
+    /// Keeps a connection to each of these members but this node, and to nobody else.
+    pub fn set(&mut self, members: &Members) {
+        let Some(caller) = &self.caller else {
+            return;
+        };
+        self.peers.retain(|id, peer| {
+            members
+                .get(*id)
+                .is_some_and(|member| member.address == peer.address)
+        });
+        for member in members.iter().filter(|member| member.id != caller.own.node) {
+            self.peers
+                .entry(member.id)
+                .or_insert_with(|| caller.call(member.id, &member.address));
         }
     }
 
     /// Queues a message. Returns the peer when Raft is to be told that messages to it are dropped.
     pub fn send(&mut self, envelope: Envelope) -> Option<NodeId> {
         let id = envelope.to;
-        // A member that the configuration does not name cannot be reached.
+        // Nobody knows where a node is that is no member.
         let peer = self.peers.get_mut(&id)?;
         let dropped_before = peer.state.dropped.swap(false, Ordering::Relaxed);
         let sent =
@@ -112,6 +121,27 @@ impl Peers {
             peer.reported = Some(Instant::now());
         }
         unreachable.then_some(id)
+    }
+}
+
+impl Caller {
+    fn call(&self, peer: NodeId, address: &str) -> Peer {
+        let (queue, frames) = mpsc::channel(QUEUE_FRAMES_MAX);
+        let state = Arc::new(State::default());
+        let link = outgoing::Link {
+            peer,
+            address: address.to_owned(),
+            own: self.own.clone(),
+            reader: self.reader.clone(),
+            state: state.clone(),
+        };
+        self.runtime.spawn(link.run(frames));
+        Peer {
+            address: address.to_owned(),
+            queue,
+            state,
+            reported: None,
+        }
     }
 }
 
@@ -141,6 +171,7 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use kingbus_core::gtid::Uuid;
+    use kingbus_core::node::members::{Member, Role};
     use kingbus_core::node::port::{Input, PeerInput};
     use kingbus_core::types::Index;
     use tokio::net::TcpListener;
@@ -165,6 +196,7 @@ mod tests {
             from: NodeId(1),
             to: NodeId(2),
             leader_commit: Index(commit),
+            gone: false,
             message,
         }
     }
@@ -183,11 +215,14 @@ mod tests {
             [NodeId(1)].into(),
             inbox,
         ));
-        let addresses = BTreeMap::from([(NodeId(2), address)]);
-        (
-            Peers::start(&addresses, &credentials(1, "s"), &reader),
-            inputs,
-        )
+        let mut peers = Peers::start(credentials(1, "s"), reader);
+        peers.set(&Members::new(vec![Member {
+            id: NodeId(2),
+            address,
+            role: Role::Voter,
+            outgoing: false,
+        }]));
+        (peers, inputs)
     }
 
     #[tokio::test]
