@@ -6,6 +6,8 @@ use crate::event::HEADER_LEN;
 const PACKET_PAYLOAD_MAX: usize = 0xff_ffff;
 /// Length of a packet's own header: 3 bytes of length, 1 of sequence number.
 const PACKET_HEADER_LEN: usize = 4;
+/// What one packet adds to an event: its header, the status byte, and the header of an empty packet.
+const HEADERS_LEN: usize = 2 * PACKET_HEADER_LEN + 1;
 /// Where an event's header has the event's length (4 bytes).
 const EVENT_LEN_AT: usize = 9;
 /// Status byte before each event of a dump: OK.
@@ -44,14 +46,22 @@ impl Framer {
         self.seq
     }
 
-    /// Appends `events` to `out`, in packets.
-    pub(super) fn frame(&mut self, mut events: &[u8], out: &mut Vec<u8>) {
+    /// Appends `events` to `out`, in packets, until `out` has `out_max` bytes or the headers of one packet
+    /// more; returns what is left.
+    pub(super) fn frame<'a>(
+        &mut self,
+        mut events: &'a [u8],
+        out: &mut Vec<u8>,
+        out_max: usize,
+    ) -> &'a [u8] {
         // Room for events of 40 bytes, the shortest there are in number.
-        out.reserve(events.len() + events.len() / 8 + 16);
-        while !events.is_empty() {
+        let room = (events.len() + events.len() / 8).min(out_max.saturating_sub(out.len()));
+        out.reserve(room + HEADERS_LEN);
+        while !events.is_empty() && out.len() < out_max {
             if self.event_left == 0 {
                 let len = event_len(events);
-                if events.len() >= len && len + 1 < PACKET_PAYLOAD_MAX {
+                let fits = events.len() >= len && out.len() + len <= out_max;
+                if fits && len + 1 < PACKET_PAYLOAD_MAX {
                     let (event, rest) = events.split_at(len);
                     self.open(len + 1, out);
                     out.push(STATUS_OK);
@@ -67,7 +77,8 @@ impl Framer {
             } else if self.packet_left == 0 {
                 self.open(self.event_left as usize, out);
             }
-            let take = events.len().min(self.packet_left);
+            let room = out_max.saturating_sub(out.len());
+            let take = events.len().min(self.packet_left).min(room);
             let (piece, rest) = events.split_at(take);
             out.extend_from_slice(piece);
             events = rest;
@@ -78,6 +89,7 @@ impl Framer {
                 self.open(0, out);
             }
         }
+        events
     }
 
     /// Writes the header of a packet for the first part of `payload` bytes.

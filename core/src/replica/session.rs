@@ -189,12 +189,14 @@ impl Session {
     }
 
     /// Appends `events` to `out` in packets: 4 bytes of header, status byte 0, the event; split after
-    /// 16 MiB - 1. The stream of events may be cut anywhere but inside the 19-byte header of one. When
-    /// no dump runs (any more), nothing is appended.
-    pub fn frame(&mut self, events: &[u8], out: &mut Vec<u8>) {
+    /// 16 MiB - 1. Stops when `out` has `out_max` bytes (or the headers of a packet more), and returns what
+    /// is left, to be given next. The stream of events may be cut anywhere but inside the 19-byte header of
+    /// one. When no dump runs (any more), nothing is appended, and nothing left.
+    pub fn frame<'a>(&mut self, events: &'a [u8], out: &mut Vec<u8>, out_max: usize) -> &'a [u8] {
         // The client may have quit while these were on their way.
-        if matches!(self.phase, Phase::Dumping) {
-            self.framer.frame(events, out);
+        match self.phase {
+            Phase::Dumping => self.framer.frame(events, out, out_max),
+            Phase::Greeted | Phase::Login(_) | Phase::Commands | Phase::Closed => &[],
         }
     }
 

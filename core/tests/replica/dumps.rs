@@ -132,8 +132,12 @@ fn file_and_position_are_refused_with_the_remedy() {
 fn error_follows_the_events_in_number_and_is_cut() {
     let mut client = dumping();
     let mut out = Vec::new();
-    client.session.frame(&crate::framing::event(30), &mut out);
-    client.session.frame(&crate::framing::event(31), &mut out);
+    client
+        .session
+        .frame(&crate::framing::event(30), &mut out, 1 << 20);
+    client
+        .session
+        .frame(&crate::framing::event(31), &mut out, 1 << 20);
     let text = "ü".repeat(400);
     client.step(Input::Refuse {
         code: 1236,
@@ -145,7 +149,9 @@ fn error_follows_the_events_in_number_and_is_cut() {
     assert_eq!(packets, [(3, expected)]);
     assert!(client.closed.is_some());
     out.clear();
-    client.session.frame(&crate::framing::event(30), &mut out);
+    client
+        .session
+        .frame(&crate::framing::event(30), &mut out, 1 << 20);
     assert!(out.is_empty(), "nothing follows the error");
 }
 
@@ -164,7 +170,7 @@ fn nothing_is_put_into_the_middle_of_an_event() {
     let mut client = dumping();
     client
         .session
-        .frame(&crate::framing::event(100)[..50], &mut Vec::new());
+        .frame(&crate::framing::event(100)[..50], &mut Vec::new(), 1 << 20);
     client.step(Input::Refuse {
         code: 1236,
         state: "HY000",

@@ -13,16 +13,23 @@ pub(crate) fn event(len: usize) -> Vec<u8> {
     event
 }
 
-/// What a client gets of these events when the stream comes in pieces that end at `cuts`.
-fn received(events: &[Vec<u8>], cuts: &[usize]) -> Vec<Vec<u8>> {
+/// What a client gets of these events when the stream comes in pieces that end at `cuts`, and is sent in
+/// pieces of `out_max` bytes.
+fn received(events: &[Vec<u8>], cuts: &[usize], out_max: usize) -> Vec<Vec<u8>> {
     let stream = events.concat();
     let mut client = dumping();
-    let mut out = Vec::new();
+    let (mut sent, mut out) = (Vec::new(), Vec::new());
     let mut from = 0;
     for to in cuts.iter().copied().chain([stream.len()]) {
-        client.session.frame(&stream[from..to], &mut out);
+        let mut left = &stream[from..to];
+        while !left.is_empty() {
+            left = client.session.frame(left, &mut out, out_max);
+            assert!(out.len() < out_max + 10, "bounded");
+            sent.append(&mut out);
+        }
         from = to;
     }
+    let out = sent;
     let mut input = BytesMut::from(&out[..]);
     let mut received = Vec::new();
     let mut next_seq = 1_u8;
@@ -65,7 +72,12 @@ fn events_around_the_size_of_a_packet_come_over() {
             vec![40 + PACKET_BYTES_MAX - 2],
             (1..end / (1 << 20)).map(|n| 40 + (n << 20)).collect(),
         ] {
-            assert!(received(&events, &cuts) == events, "{len} {cuts:?}");
+            for out_max in [100_000, usize::MAX / 2] {
+                assert!(
+                    received(&events, &cuts, out_max) == events,
+                    "{len} {cuts:?}"
+                );
+            }
         }
     }
 }
@@ -73,7 +85,7 @@ fn events_around_the_size_of_a_packet_come_over() {
 #[test]
 fn numbers_wrap() {
     let events: Vec<Vec<u8>> = (0..600).map(|n| event(19 + n % 50)).collect();
-    assert!(received(&events, &[]) == events);
+    assert!(received(&events, &[], 1_000) == events);
 }
 
 proptest! {
@@ -81,6 +93,7 @@ proptest! {
     fn any_cut_outside_of_headers_gives_the_same(
         lens in prop::collection::vec(19_usize..200, 1..20),
         wanted in prop::collection::vec(0_usize..4000, 0..20),
+        out_max in 1_usize..5000,
     ) {
         let events: Vec<Vec<u8>> = lens.iter().map(|len| event(*len)).collect();
         let starts: Vec<usize> = lens.iter().scan(0, |at, len| {
@@ -93,6 +106,6 @@ proptest! {
         let mut cuts: Vec<usize> =
             wanted.into_iter().filter(|cut| *cut <= end && !in_header(*cut)).collect();
         cuts.sort_unstable();
-        prop_assert!(received(&events, &cuts) == events);
+        prop_assert!(received(&events, &cuts, out_max) == events);
     }
 }

@@ -264,7 +264,7 @@ impl<'a> Connection<'a> {
     }
 
     async fn events(&mut self, head: &[u8], body: Option<Slice>) -> Result<(), Over> {
-        self.session.frame(head, &mut self.out);
+        self.pack(head).await?;
         self.out_events += head.len() as u64;
         if let (Some(slice), Some(dump)) = (body, &self.dump) {
             let read = dump.reader.read(slice.span).await;
@@ -272,7 +272,7 @@ impl<'a> Connection<'a> {
                 read.map_err(|_| Over("its events cannot be read from the disk".to_owned()))?;
             let events = body.get(slice.from as usize..slice.to as usize);
             let events = events.expect("a slice lies in its span");
-            self.session.frame(events, &mut self.out);
+            self.pack(events).await?;
             self.out_events += events.len() as u64;
         }
         if self.out.len() >= WRITE_BYTES {
@@ -282,17 +282,20 @@ impl<'a> Connection<'a> {
         }
     }
 
+    /// Puts events into packets; what does not fit into the buffer is written on the way.
+    async fn pack(&mut self, mut events: &[u8]) -> Result<(), Over> {
+        loop {
+            events = self.session.frame(events, &mut self.out, WRITE_BYTES);
+            if events.is_empty() {
+                return Ok(());
+            }
+            self.write().await?;
+        }
+    }
+
     /// Writes what is gathered, and tells the node.
     async fn flush(&mut self) -> Result<(), Over> {
-        let mut rest = &self.out[..];
-        while !rest.is_empty() {
-            let written = timeout(WRITE_TIMEOUT, self.stream.write(rest)).await;
-            match written.map_err(|_| Over("it took nothing for a minute".to_owned()))?? {
-                0 => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
-                written => rest = &rest[written..],
-            }
-        }
-        self.out.clear();
+        self.write().await?;
         let bytes = std::mem::take(&mut self.out_events);
         if let Some(dump) = self.dump.as_ref().filter(|_| bytes > 0) {
             let drained = ReplicaInput::Drained {
@@ -302,6 +305,19 @@ impl<'a> Connection<'a> {
             let told = dump.inbox.replica(drained).await;
             told.map_err(|_| Over("this node is being stopped".to_owned()))?;
         }
+        Ok(())
+    }
+
+    async fn write(&mut self) -> Result<(), Over> {
+        let mut rest = &self.out[..];
+        while !rest.is_empty() {
+            let written = timeout(WRITE_TIMEOUT, self.stream.write(rest)).await;
+            match written.map_err(|_| Over("it took nothing for a minute".to_owned()))?? {
+                0 => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
+                written => rest = &rest[written..],
+            }
+        }
+        self.out.clear();
         Ok(())
     }
 }
