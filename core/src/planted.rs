@@ -29,6 +29,12 @@ bugs! {
     HeaderCrcIgnored = "header-crc-ignored": "A record's header is believed without its checksum.",
     BodyCrcIgnored = "body-crc-ignored": "A record's body is believed without its checksum.",
     DamageCutAsTail = "damage-cut-as-tail": "What was durable and is bad is cut like a torn tail.",
+    ReadErrorCutAsTail = "read-error-cut-as-tail":
+        "What cannot be read when a node starts is cut like a torn tail.",
+    ClaimSoughtNearby = "claim-sought-nearby":
+        "What says that a bad record was durable is looked for close behind it only.",
+    ChainIgnored = "chain-ignored": "A record need not follow the one before it.",
+    ColdReadUnchecked = "cold-read-unchecked": "A record is read back without a look at its checksums.",
     DurableClaimedEarly = "durable-claimed-early": "A record says that all before it is durable.",
     VoteNotWritten = "vote-not-written": "Term and vote are not written when they change.",
     SegmentForgetsVote = "segment-forgets-vote": "Segment and checkpoint begin without the vote.",
@@ -42,6 +48,14 @@ bugs! {
         "A checkpoint leaves out the open transaction.",
     IndexNotRefilled = "index-not-refilled": "What the index lost is not put into it again.",
     WrittenBehindSeal = "written-behind-seal": "A node that starts goes on behind a seal.",
+
+    // A disk that fails.
+    DamagedNodeVotes = "damaged-node-votes": "A damaged node stays in the cluster.",
+    DamagedNodeAnswers = "damaged-node-answers":
+        "A damaged node sends what waited for its disk before.",
+    DamagedNodeServes = "damaged-node-serves": "A damaged node goes on serving.",
+    DamageForgotten = "damage-forgotten": "A durable write makes a damaged node sound again.",
+    StuckLeaderStays = "stuck-leader-stays": "A leader whose disk does not answer goes on leading.",
 
     // Replication.
     SyncNotAwaited = "sync-not-awaited": "A follower answers before its write is durable.",

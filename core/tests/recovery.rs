@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use kingbus_core::gtid::Uuid;
-use kingbus_core::log::{Damage, End, HardState, Recovered, Recovery, Writer, record_len};
+use kingbus_core::log::{
+    Damage, End, HardState, RECORD_HEADER_LEN, Recovered, Recovery, Writer, record_len,
+};
 use kingbus_core::node::applied::Applied;
 use kingbus_core::node::catalog::Command;
-use kingbus_core::node::index::Checkpoint;
+use kingbus_core::node::index::{Checkpoint, Row};
 use kingbus_core::node::port::DiskEffect;
 use kingbus_core::types::{Index, SegmentId};
 use proptest::prelude::*;
@@ -85,7 +87,7 @@ impl Disk {
             let len = file.len() as u64;
             recovery.segment(SegmentId(*id), len, is_last, &mut read, &mut |_| {})?;
         }
-        Ok(recovery.finish())
+        recovery.finish(None)
     }
 }
 
@@ -351,4 +353,38 @@ fn what_a_crash_left_behind_a_torn_record_does_not_come_back() {
     let recovered = log.disk.recover().expect("no damage");
     assert_eq!(found(&recovered), [(1, 1), (2, 1), (3, 1), (4, 2)]);
     assert_eq!(recovered.hard, log.hard);
+}
+
+/// The last record of a log may be lost without a later one that says it was there: the index knows.
+#[test]
+fn a_log_that_ends_before_its_index_is_damaged() {
+    let mut log = run(&[
+        Act::Append {
+            back: 0,
+            count: 3,
+            filler: 0,
+        },
+        Act::Sync,
+    ]);
+    let last = log.disk.recover().expect("no damage").metas.pop_back();
+    let row = last.expect("three entries").row;
+    let mut recover = |last_row: Option<&Row>| {
+        let mut recovery = Recovery::new(CLUSTER, 1 << 20, None);
+        let file = log.disk.files.get_mut(&1).expect("the segment");
+        let len = file.len();
+        let mut read = |offset: u64, len: usize| {
+            let from = (offset as usize).min(file.len());
+            let to = (from + len).min(file.len());
+            Ok(Bytes::copy_from_slice(&file[from..to]))
+        };
+        recovery.segment(SegmentId(1), len as u64, true, &mut read, &mut |_| {})?;
+        let found = recovery.finish(last_row).map(|recovered| found(&recovered));
+        let from = row.span.offset as usize - RECORD_HEADER_LEN as usize;
+        file[from..].fill(0);
+        found
+    };
+    assert_eq!(recover(Some(&row)), Ok(vec![(1, 1), (2, 1), (3, 1)]));
+    let damage = recover(Some(&row)).expect_err("its last record is gone");
+    assert_eq!(damage.segment, SegmentId(1));
+    assert!(damage.what.contains("the index has entry 3"), "{damage}");
 }

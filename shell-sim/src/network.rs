@@ -77,6 +77,11 @@ impl Network {
         self.links.values_mut().for_each(|link| link.cuts = 0);
     }
 
+    /// Whether everything may pass everywhere.
+    pub fn is_whole(&self) -> bool {
+        self.links.values().all(|link| link.cuts == 0)
+    }
+
     /// Whether a message on its way gets through now.
     pub fn passes(&mut self, ends: Ends) -> bool {
         self.link(ends).cuts == 0

@@ -71,6 +71,7 @@ impl Meanwhile {
             Note::Fault(_)
             | Note::Started { .. }
             | Note::Crashed { .. }
+            | Note::Damaged { .. }
             | Note::Leads { .. }
             | Note::Applied { void: true, .. }
             | Note::Serving { .. }

@@ -30,6 +30,8 @@ pub enum Note {
     },
     /// A node died; so many of its unsynced writes were lost or torn.
     Crashed { node: u64, writes: u64, lost: u64 },
+    /// A node does not trust its disk any more.
+    Damaged { node: u64, text: String },
     /// A node speaks as the leader of a term for the first time.
     Leads { node: u64, term: u64 },
     /// A message between nodes left, or was lost.
@@ -135,6 +137,9 @@ impl fmt::Display for Note {
                     f,
                     "node {node} down: {lost} of {writes} unsynced writes lost or torn"
                 )
+            }
+            Note::Damaged { node, text } => {
+                write!(f, "node {node} does not trust its disk: {text}")
             }
             Note::Leads { node, term } => write!(f, "node {node} leads in term {term}"),
             Note::Sent {

@@ -136,23 +136,10 @@ fn recover(
     if let Some(error) = sink.failed {
         return Err(index_failed(index, &error));
     }
-    let recovered = recovery.finish();
-    // What was applied was durable before.
-    let last = recovered.applied.index.0 + recovered.metas.len() as u64;
-    match index
+    let last_row = index
         .last_row()
-        .map_err(|error| index_failed(index, &error))?
-    {
-        Some(row) if row.index.0 > last => Err(Trouble::Damaged(Damage {
-            segment: row.span.segment,
-            offset: row.span.offset,
-            what: format!(
-                "the index has entry {}, the log ends with entry {last}",
-                row.index
-            ),
-        })),
-        Some(_) | None => Ok(recovered),
-    }
+        .map_err(|error| index_failed(index, &error))?;
+    Ok(recovery.finish(last_row.as_ref())?)
 }
 
 fn index_failed(index: &Index, error: &IndexError) -> Trouble {

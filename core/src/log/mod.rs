@@ -3,6 +3,7 @@
 mod record;
 mod recovery;
 mod scan;
+mod stored;
 mod writer;
 
 pub use record::{
@@ -10,4 +11,5 @@ pub use record::{
 };
 pub use recovery::{Recovered, Recovery};
 pub use scan::Damage;
+pub use stored::check_body;
 pub use writer::{End, HardState, Writer};

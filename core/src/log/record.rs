@@ -14,12 +14,13 @@
 //!                                                     40  durable       u64  offset in this segment
 //!                                                     48  CRC32C of the body
 //!                                                     52  header CRC of the record before
-//!                                                     56  reserved      u32
+//!                                                     56  offset / 8    u32  of the record, in its file
 //!                                                     60  CRC32C of bytes 0..60
 //! ```
 //!
-//! Records begin at multiples of 8 bytes. Each names its segment, so that what a recycled file held
-//! before is never taken for a record of it, and the header before it (the segment's, for the first
+//! Records begin at multiples of 8 bytes. Each names its segment and its place there, so that neither
+//! what a recycled file held before nor what a disk wrote or read at a wrong place is ever taken for a
+//! record of it, and the header before it (the segment's, for the first
 //! record), so that what a crash left behind a torn record never follows the record written in its
 //! place. `durable` is the end of what was known to be on disk
 //! when the record was made: a bad record before that offset is damage, never a torn tail.
@@ -80,6 +81,8 @@ pub struct RecordHeader {
     pub body_crc: u32,
     /// The checksum at the end of the header before this one.
     pub previous: u32,
+    /// Where it begins in its segment.
+    pub offset: u64,
 }
 
 impl RecordHeader {
@@ -103,6 +106,8 @@ impl RecordHeader {
         out.put_u64_le(self.durable);
         out.put_u32_le(self.body_crc);
         out.put_u32_le(self.previous);
+        let place = u32::try_from(self.offset / ALIGNMENT);
+        out.put_u32_le(place.expect("a segment is at most 32 GiB long"));
         let crc = crc32c::crc32c(&bytes[..60]);
         bytes[60..].copy_from_slice(&crc.to_le_bytes());
         bytes
@@ -133,6 +138,7 @@ impl RecordHeader {
             durable: reader.u64()?,
             body_crc: reader.u32()?,
             previous: reader.u32()?,
+            offset: u64::from(reader.u32()?) * ALIGNMENT,
         };
         let crc_right =
             header_crc(bytes) == crc32c::crc32c(&bytes[..60]) || planted(Bug::HeaderCrcIgnored);
@@ -239,6 +245,7 @@ mod tests {
             durable: 4096,
             body_crc: crc32c::crc32c(b"abc"),
             previous: 5,
+            offset: 8192,
         }
     }
 

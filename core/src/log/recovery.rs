@@ -10,7 +10,7 @@ use super::scan::{Damage, Read, Tail, scan};
 use super::writer::{End, HardState};
 use crate::gtid::Uuid;
 use crate::node::applied::Applied;
-use crate::node::index::{Checkpoint, IndexOp};
+use crate::node::index::{Checkpoint, IndexOp, Row};
 use crate::node::meta::{Change, Meta};
 use crate::planted::{Bug, planted};
 use crate::types::{Index, SegmentId, Span, Term};
@@ -125,8 +125,22 @@ impl Recovery {
         Ok(())
     }
 
-    /// The state to begin with.
-    pub fn finish(mut self) -> Recovered {
+    /// The state to begin with. `last_row` is the last row of the index: what was applied was durable
+    /// before, so a log that ends earlier has lost its end.
+    pub fn finish(mut self, last_row: Option<&Row>) -> Result<Recovered, Damage> {
+        let state = &self.fold.state;
+        let last = Index(state.applied.index.0 + state.metas.len() as u64);
+        if let Some(row) = last_row.filter(|row| row.index > last) {
+            let what = format!(
+                "the index has entry {}, the log ends with entry {last}",
+                row.index
+            );
+            return Err(Damage {
+                segment: row.span.segment,
+                offset: row.span.offset,
+                what,
+            });
+        }
         // The number of a discarded segment is not used again.
         let discarded = self.discard.iter().max().copied().unwrap_or_default();
         if discarded > self.fold.state.end.segment {
@@ -139,7 +153,7 @@ impl Recovery {
             };
         }
         self.fold.state.discard = self.discard;
-        self.fold.state
+        Ok(self.fold.state)
     }
 }
 

@@ -12,6 +12,9 @@ use crate::types::SegmentId;
 /// Bytes read at once.
 const WINDOW_BYTES: usize = 4 << 20;
 
+/// How far a planted defect looks for a record behind a bad one.
+const CLAIM_BYTES_PLANTED: usize = 1024;
+
 /// Bytes of a segment: `read(offset, len)` gives `len` bytes, fewer only at the end of the file.
 pub type Read<'a> = dyn FnMut(u64, usize) -> Result<Bytes, String> + 'a;
 
@@ -103,7 +106,13 @@ pub fn scan(
     let mut previous = header_crc(&head);
     loop {
         let record = record_at(&mut window, segment, offset, previous);
-        match record.map_err(|e| damage(offset, e))? {
+        let record = match record {
+            Err(_) if planted(Bug::ReadErrorCutAsTail) && last => {
+                return Ok(Tail::Open(offset, previous));
+            }
+            record => record.map_err(|e| damage(offset, e))?,
+        };
+        match record {
             Ok((header, crc, body)) => {
                 previous = crc;
                 each(&header, offset + RECORD_HEADER_LEN, body).map_err(|e| damage(offset, e))?;
@@ -147,10 +156,10 @@ fn record_at(
     let Some(header) = RecordHeader::parse(&head) else {
         return Ok(Err("a record header with a wrong checksum"));
     };
-    if header.segment != segment {
-        return Ok(Err("a record of another segment"));
+    if header.segment != segment || header.offset != offset {
+        return Ok(Err("a record of another place"));
     }
-    if header.previous != previous {
+    if header.previous != previous && !planted(Bug::ChainIgnored) {
         return Ok(Err("a record that does not follow the one before it"));
     }
     let body = window.get(offset + RECORD_HEADER_LEN, header.len as usize)?;
@@ -171,8 +180,12 @@ fn claimed_durable(
         return Ok(false);
     }
     let mut at = offset.next_multiple_of(ALIGNMENT);
+    let len = match planted(Bug::ClaimSoughtNearby) {
+        true => CLAIM_BYTES_PLANTED,
+        false => WINDOW_BYTES,
+    };
     loop {
-        let block = window.get(at, WINDOW_BYTES).map_err(|what| Damage {
+        let block = window.get(at, len).map_err(|what| Damage {
             segment,
             offset: at,
             what,
@@ -182,7 +195,7 @@ fn claimed_durable(
             // Empty space is passed over without a checksum.
             if head[4] != 0
                 && RecordHeader::parse(head)
-                    .is_some_and(|h| h.segment == segment && h.durable > offset)
+                    .is_some_and(|h| claims(&h, segment, at + from as u64, offset))
             {
                 return Ok(true);
             }
@@ -193,4 +206,9 @@ fn claimed_durable(
         }
         at += from as u64;
     }
+}
+
+/// Whether a header found at `at` is of the record there, and says that the byte at `offset` was durable.
+fn claims(header: &RecordHeader, segment: SegmentId, at: u64, offset: u64) -> bool {
+    header.segment == segment && header.offset == at && header.durable > offset
 }

@@ -233,6 +233,7 @@ impl Writer {
             durable,
             body_crc: crc32c::crc32c(&body),
             previous: self.last_crc,
+            offset: self.end + batch.len,
         };
         let padding = header.record_len() - RECORD_HEADER_LEN - body.len() as u64;
         let header_bytes = header.encode();

@@ -3,6 +3,7 @@
 
 use super::Node;
 use super::config::DISK_STUCK_MS;
+use crate::planted::{Bug, planted};
 use crate::types::NodeId;
 
 impl Node {
@@ -12,6 +13,7 @@ impl Node {
             .pending
             .front()
             .is_some_and(|oldest| oldest.since.after_ms(DISK_STUCK_MS) < self.now);
+        let stuck = stuck && !planted(Bug::StuckLeaderStays);
         if !stuck || !self.is_leader() {
             return;
         }

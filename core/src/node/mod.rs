@@ -41,6 +41,7 @@ use self::replicas::Replicas;
 use self::replication::Pending;
 use self::serving::Currency;
 use crate::log::{Recovered, Writer};
+use crate::planted::{Bug, planted};
 use crate::types::Tick;
 
 /// The state machine of one node.
@@ -121,7 +122,7 @@ impl Node {
 
     fn tick(&mut self) {
         self.now = Tick(self.now.0 + 1);
-        if self.disk.damaged.is_none() {
+        if !self.out_of_cluster() {
             self.raft.tick();
         }
         self.note_commit_when_idle();
@@ -130,9 +131,20 @@ impl Node {
         self.replicas_tick();
     }
 
+    /// A node that cannot trust its disk takes no part in the cluster, not even by what it had to say
+    /// before it found out.
+    fn out_of_cluster(&self) -> bool {
+        self.disk.damaged.is_some() && !planted(Bug::DamagedNodeVotes)
+    }
+
     fn disk_input(&mut self, input: DiskInput) {
         match input {
-            DiskInput::Written { seq } => self.written(seq),
+            DiskInput::Written { seq } => {
+                if planted(Bug::DamageForgotten) {
+                    self.disk.damaged = None;
+                }
+                self.written(seq);
+            }
             DiskInput::Full(full) => self.disk.full = full,
             DiskInput::Damaged { text } => self.disk.damaged = Some(text),
             DiskInput::Rows { token, rows } => self.rows_read(token, rows),

@@ -112,7 +112,7 @@ impl Node {
     /// the others when they get there.
     pub(super) fn advance_replicas(&mut self) {
         let serves = self.currency.serves();
-        let distrusted = self.disk.damaged.is_some();
+        let distrusted = self.distrusted().is_some();
         let mut acts = Vec::new();
         let mut cursors = std::mem::take(&mut self.replicas.cursors);
         cursors.retain(|replica, cursor| {

@@ -112,7 +112,7 @@ impl Node {
     }
 
     pub(super) fn peer_message(&mut self, envelope: Envelope) {
-        if envelope.to != self.config.id || self.disk.damaged.is_some() {
+        if envelope.to != self.config.id || self.out_of_cluster() {
             return;
         }
         let unknown = envelope
@@ -141,7 +141,7 @@ impl Node {
 
     /// Carries out what Raft has ready, as far as the disk takes it.
     pub(super) fn replicate(&mut self) {
-        while self.disk.damaged.is_none() {
+        while !self.out_of_cluster() {
             self.fix_election_timeout();
             self.fetch_wanted();
             if !self.raft.has_ready() || !self.make_room() {
@@ -234,6 +234,9 @@ impl Node {
 
     /// Sends messages, those to one peer in their order.
     fn send(&mut self, messages: Vec<Message>) {
+        if self.out_of_cluster() && !planted(Bug::DamagedNodeAnswers) {
+            return;
+        }
         let commit = if self.is_leader() {
             self.raft.raft.raft_log.committed
         } else {

@@ -83,8 +83,14 @@ impl Node {
         }
     }
 
+    /// Why this node must not serve what it has.
+    pub(super) fn distrusted(&self) -> Option<&str> {
+        let damaged = self.disk.damaged.as_deref();
+        damaged.filter(|_| !planted(Bug::DamagedNodeServes))
+    }
+
     fn refusal(&self) -> Option<String> {
-        if let Some(text) = &self.disk.damaged {
+        if let Some(text) = self.distrusted() {
             return Some(format!("the disk of this node cannot be trusted: {text}"));
         }
         if self.reconfiguring.gone || self.members().get(self.config.id).is_none() {

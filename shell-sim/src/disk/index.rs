@@ -80,6 +80,11 @@ impl Index {
         self.files.range(..=at).next_back().map(|(_, f)| f.clone())
     }
 
+    /// The last row.
+    pub fn last_row(&self) -> Option<&Row> {
+        self.rows.values().next_back()
+    }
+
     /// The last checkpoint of all.
     pub fn last_checkpoint(&self) -> Option<Checkpoint> {
         self.checkpoints

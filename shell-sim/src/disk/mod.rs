@@ -1,21 +1,31 @@
 //! A node's disk: segment files whose writes are pending until they are synced, and an index that
 //! is never synced.
 
+mod flaws;
 mod index;
 pub mod open;
 mod segments;
 
 use bytes::Bytes;
+use kingbus_core::log::{RECORD_HEADER_LEN, check_body};
 use kingbus_core::node::index::{Content, IndexOp, Row};
 use kingbus_core::types::{SegmentId, Span};
 
 pub use self::index::Index;
 pub use self::segments::Segments;
 use crate::rng::Rng;
-use crate::schedule::{IndexLoss, Settings};
+use crate::schedule::{BadReads, IndexLoss, Settings};
 
 /// Longest read of a disk without faults, in microseconds.
 const READ_US_HEALED: u64 = 1_000;
+
+/// Reads that fail, or give something else, while some do.
+const FAILING_PPM: u64 = 500_000;
+const MISDIRECTED_PPM: u64 = 300_000;
+const INDEX_FAILING_PPM: u64 = 100_000;
+
+/// What a disk says of a read that fails.
+const INPUT_OUTPUT_ERROR: &str = "input/output error";
 
 /// A disk.
 #[derive(Debug)]
@@ -31,6 +41,12 @@ pub struct Disk {
     pub slow_us: u64,
     /// No space: writes wait.
     pub full: bool,
+    /// `fdatasync` does not come back, by so many faults.
+    pub stuck: u32,
+    /// Reads fail, or give something else.
+    pub bad_reads: Option<BadReads>,
+    /// The index failed: it takes and answers nothing before the next start, and is made anew then.
+    pub index_gone: bool,
     /// Reads are fast.
     pub healed: bool,
     /// Answer before the bytes are durable: a planted defect.
@@ -47,6 +63,9 @@ impl Disk {
             syncing: None,
             slow_us: 0,
             full: false,
+            stuck: 0,
+            bad_reads: None,
+            index_gone: false,
             healed: false,
             lies: false,
         }
@@ -90,7 +109,47 @@ impl Disk {
         self.syncing.is_some()
     }
 
-    /// The body of an entry in the index.
+    /// The body of a record, for somebody else: from memory, or from the disk and then checked as a shell
+    /// checks it. The error says what is wrong.
+    pub fn read_body(&mut self, span: Span, world: &Settings) -> Result<Bytes, String> {
+        let sound = self.bad_reads.is_none() && !self.segments.is_flawed();
+        if sound || span.len == 0 || self.segments.is_hot(span, world.hot_bytes) {
+            return Ok(Bytes::copy_from_slice(self.segments.bytes(span)));
+        }
+        let (head, body) = match self.bad_reads {
+            Some(BadReads::Failing) if self.rng.chance(FAILING_PPM) => {
+                return Err(format!("segment {}: {INPUT_OUTPUT_ERROR}", span.segment));
+            }
+            Some(BadReads::Misdirected) if self.rng.chance(MISDIRECTED_PPM) => {
+                self.segments.read_misdirected(&mut self.rng, span)
+            }
+            Some(BadReads::Failing | BadReads::Misdirected) | None => {
+                self.segments.read_record(span)
+            }
+        };
+        check_body(span, &head, &body).map_err(|what| {
+            let offset = span.offset - RECORD_HEADER_LEN;
+            format!(
+                "segment {} is damaged at offset {offset}: {what}",
+                span.segment
+            )
+        })?;
+        Ok(body.into())
+    }
+
+    /// Whether a read of the index fails now; then it is given up, as a shell does it.
+    pub fn index_fails(&mut self) -> bool {
+        let fails = self.bad_reads == Some(BadReads::Failing)
+            && !self.index_gone
+            && self.rng.chance(INDEX_FAILING_PPM);
+        if fails {
+            self.index_gone = true;
+            self.index = Index::default();
+        }
+        fails
+    }
+
+    /// The body of an entry in the index, as it was written.
     pub fn row_body(&self, row: &Row) -> &[u8] {
         match row.content {
             Content::Empty => &[],
@@ -100,13 +159,11 @@ impl Disk {
         }
     }
 
-    /// The record's body at `span`.
-    pub fn body(&self, span: Span) -> Bytes {
-        Bytes::copy_from_slice(self.segments.bytes(span))
-    }
-
     /// Puts a batch into the index.
     pub fn put(&mut self, ops: Vec<IndexOp>, world: &Settings) {
+        if self.index_gone {
+            return;
+        }
         self.index.put(ops);
         if self.rng.chance(world.index_flush_ppm) {
             self.index.flush();
@@ -123,11 +180,19 @@ impl Disk {
         self.rng.range(1, longest.max(1))
     }
 
+    /// The process ends, the machine goes on.
+    pub fn stop(&mut self) {
+        self.syncing = None;
+        (self.full, self.index_gone) = (false, false);
+        self.index.flush();
+        self.segments.stop();
+    }
+
     /// The machine dies. Returns how many writes were unsynced, and how many of them were lost or
     /// torn.
     pub fn crash(&mut self, world: &Settings, loss: IndexLoss) -> (u64, u64) {
         self.syncing = None;
-        self.full = false;
+        (self.full, self.stuck, self.index_gone) = (false, 0, false);
         match loss {
             IndexLoss::Kept => self.index.flush(),
             IndexLoss::Suffix => self.index.lose_suffix(&mut self.rng),

@@ -3,42 +3,53 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
-use kingbus_core::log::{RECORD_HEADER_LEN, RecordHeader, SEGMENT_HEADER_LEN};
 use kingbus_core::types::{SegmentId, Span};
 
+use super::flaws::Flaw;
 use crate::rng::Rng;
 
 /// A disk writes so many bytes as a whole or not at all.
-const SECTOR_BYTES: u64 = 512;
+pub(super) const SECTOR_BYTES: u64 = 512;
 
 /// The segment files of one node.
 #[derive(Debug, Default)]
 pub struct Segments {
-    files: BTreeMap<SegmentId, File>,
+    pub(super) files: BTreeMap<SegmentId, File>,
     pending: VecDeque<Pending>,
     /// The last write that was answered.
     answered: u64,
+    /// What lies over the files.
+    pub(super) flaws: Vec<Flaw>,
+    /// The next `fdatasync` loses a sector; true: it lands in another place.
+    pub(super) lose_next: Option<(Rng, bool)>,
+    /// A sector was lost; true: it landed in another place.
+    pub struck: Option<bool>,
+    /// What was written before this place was written before the last start.
+    begun: (SegmentId, u64),
+    /// The end of the last write.
+    end: (SegmentId, u64),
 }
 
+/// A segment file.
 #[derive(Debug)]
-struct File {
+pub(super) struct File {
     /// Its length; what was never written reads as 0.
-    len: u64,
+    pub(super) len: u64,
     /// What a read sees, up to the last byte ever written.
     cache: Vec<u8>,
     /// What a crash leaves, likewise.
-    durable: Vec<u8>,
+    pub(super) durable: Vec<u8>,
     /// Whether a crash leaves the file at all.
     exists: bool,
 }
 
 /// A write that is not durable; its bytes are in the cache.
 #[derive(Clone, Copy, Debug)]
-struct Pending {
+pub(super) struct Pending {
     seq: u64,
-    segment: SegmentId,
-    offset: u64,
-    len: u64,
+    pub(super) segment: SegmentId,
+    pub(super) offset: u64,
+    pub(super) len: u64,
     sync: bool,
 }
 
@@ -79,6 +90,7 @@ impl Segments {
             file.cache[at..at + part.len()].copy_from_slice(part);
             at += part.len();
         }
+        self.end = (segment, offset + len);
         self.pending.push_back(Pending {
             seq,
             segment,
@@ -101,6 +113,13 @@ impl Segments {
     /// All writes up to `seq` are durable from now on.
     pub fn synced(&mut self, seq: u64) {
         while let Some(write) = self.pending.front().filter(|write| write.seq <= seq) {
+            let write = *write;
+            if !self.flaws.is_empty() {
+                self.rewritten(&write);
+            }
+            if self.lose_next.is_some() {
+                self.lose_sector(&write);
+            }
             let file = self.files.get_mut(&write.segment).expect("written to");
             file.keep(write.offset, write.offset + write.len);
             file.exists = true;
@@ -133,6 +152,9 @@ impl Segments {
         let len = len.min(file_len.saturating_sub(offset));
         let mut bytes = self.range(segment, offset, len).to_vec();
         bytes.resize(len as usize, 0);
+        if !self.flaws.is_empty() {
+            self.overlay(segment, offset, &mut bytes);
+        }
         bytes.into()
     }
 
@@ -144,34 +166,31 @@ impl Segments {
             .collect()
     }
 
-    /// The records from a segment on that a later one says to be durable: segment, offset, length.
-    pub fn durable_records(&self, from: SegmentId) -> Vec<(SegmentId, u64, u64)> {
-        let last = self.files.keys().next_back().copied();
-        let mut found = Vec::new();
-        for (id, file) in self.files.range(from..) {
-            let (mut records, mut durable) = (Vec::new(), 0);
-            let mut at = SEGMENT_HEADER_LEN;
-            while let Some(header) = file.cache.get(at as usize..).and_then(RecordHeader::parse) {
-                records.push((*id, at, RECORD_HEADER_LEN + u64::from(header.len)));
-                durable = durable.max(header.durable);
-                at += header.record_len();
-            }
-            // A segment is begun only when all before it is durable.
-            let known = |at: u64| at < durable || Some(*id) != last;
-            found.extend(records.into_iter().filter(|(_, at, _)| known(*at)));
-        }
-        found
+    /// Whether a body is in memory: written since the last start, and among the last so many bytes.
+    pub fn is_hot(&self, span: Span, hot_bytes: u64) -> bool {
+        let at = (span.segment, span.offset);
+        let is_pending = |write: &Pending| (write.segment, write.offset) <= at;
+        at >= self.begun
+            && (self.pending.iter().any(is_pending)
+                || (span.segment == self.end.0 && span.offset + hot_bytes >= self.end.1))
     }
 
-    /// A bit of a byte changes.
-    pub fn flip(&mut self, segment: SegmentId, offset: u64, bit: u8) {
-        let file = self.files.get_mut(&segment).expect("there is such a file");
-        file.cache[offset as usize] ^= bit;
+    /// The machine starts: nothing is in memory.
+    pub fn begun(&mut self, segment: SegmentId, offset: u64) {
+        self.begun = (segment, offset);
     }
 
     /// Deletes a file.
     pub fn delete(&mut self, segment: SegmentId) {
         self.files.remove(&segment);
+    }
+
+    /// The process ends and the machine goes on: everything that was written is there.
+    pub fn stop(&mut self) {
+        self.lose_next = None;
+        self.synced(u64::MAX);
+        self.answered = 0;
+        self.forgive();
     }
 
     /// Any part of the unsynced writes may survive: some whole, the rest not at all or by sectors.
@@ -202,6 +221,7 @@ impl Segments {
                 file.cache.clone_from(&file.durable);
             }
         }
+        self.forgive();
         (writes, lost)
     }
 

@@ -10,6 +10,7 @@ mod members;
 mod one_history;
 mod replica_stream;
 mod served_files;
+mod stuck;
 
 use std::fmt;
 
@@ -22,6 +23,7 @@ pub use self::members::{Configurations, text as members_text};
 pub use self::one_history::OneHistory;
 pub use self::replica_stream::{Have, ReplicaStream};
 pub use self::served_files::{ServedFile, ServedFiles};
+pub use self::stuck::hands_over_when_stuck;
 use kingbus_core::gtid::Gtid;
 use kingbus_core::node::members::Members;
 use kingbus_core::types::Index;

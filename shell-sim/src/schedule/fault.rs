@@ -1,5 +1,6 @@
 //! What can go wrong.
 
+use super::hardware::Hardware;
 use serde::{Deserialize, Serialize};
 
 use super::Upstream;
@@ -122,6 +123,8 @@ pub enum What {
         /// The node.
         target: Target,
     },
+    /// Hardware fails.
+    Hardware(Hardware),
     /// The source dies and starts again.
     SourceCrash,
     /// The connection to the source breaks.

@@ -1,6 +1,7 @@
 //! A schedule from a seed. Swarm style: how likely each thing is, is itself drawn, and often 0, so
 //! that seeds differ in kind and not only in detail.
 
+mod disk;
 mod members;
 
 use super::{Fault, IndexLoss, Moment, Schedule, Settings, Sides, Target, What};
@@ -17,15 +18,20 @@ impl Schedule {
         let nodes = nodes.unwrap_or_else(|| members::nodes(seed, &mut settings));
         let mut faults = faults(seed, nodes, &settings);
         faults.extend(members::faults(seed, nodes, &settings));
+        disk::settings(seed, &mut settings);
+        faults.extend(disk::faults(seed, nodes, &settings));
+        disk::only_stuck(seed, &mut settings, &mut faults);
         faults.sort_by_key(|fault| fault.at_ms);
-        Schedule {
+        let mut schedule = Schedule {
             title: String::new(),
             expect: Vec::new(),
             seed,
             nodes,
             settings,
             faults,
-        }
+        };
+        schedule.keep_majority();
+        schedule
     }
 }
 

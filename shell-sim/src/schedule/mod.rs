@@ -3,8 +3,10 @@
 //! It is there before the run begins, made from a seed ([`generate`](Schedule::generate)) or read
 //! from a text ([`parse`](Schedule::parse)), so a failure can be made smaller by leaving things out.
 
+mod budget;
 mod fault;
 mod generate;
+mod hardware;
 mod members;
 mod settings;
 mod text;
@@ -13,6 +15,7 @@ mod upstream;
 use serde::{Deserialize, Serialize};
 
 pub use fault::{Change, Fault, IndexLoss, Moment, Sides, Target, What};
+pub use hardware::{BadReads, Hardware, Harm};
 pub use members::address;
 pub use settings::Settings;
 pub use text::TextError;

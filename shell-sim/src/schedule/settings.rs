@@ -76,6 +76,8 @@ settings! {
     sync_us_max = 3_000,
     /// Longest read of index or log, in microseconds.
     read_us_max = 1_000,
+    /// Of what a node wrote since its start, so many of the last bytes are read from memory.
+    hot_bytes = 32 << 20,
     /// Rows of the index that one read gives at most.
     read_rows_max = 256,
     /// At a crash: unsynced writes that survive.

@@ -14,7 +14,9 @@
 use std::fmt;
 use std::str::SplitWhitespace;
 
-use super::{Change, Fault, IndexLoss, Moment, Schedule, Settings, Sides, Target, Upstream, What};
+use super::{
+    Change, Fault, Hardware, IndexLoss, Moment, Schedule, Settings, Sides, Target, Upstream, What,
+};
 
 /// A line that is not understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,6 +80,7 @@ impl fmt::Display for What {
             What::Cut { from, to } => write!(f, "cut {from} to {to}"),
             What::SlowDisk { target, by_ms } => write!(f, "slow-disk {target} by {by_ms}"),
             What::FullDisk { target } => write!(f, "full-disk {target}"),
+            What::Hardware(hardware) => hardware.fmt(f),
             What::SourceCrash => f.write_str("source-crash"),
             What::SourceCut { moment } => write!(f, "source-cut {moment}"),
             What::Rotate => f.write_str("rotate"),
@@ -166,6 +169,14 @@ impl Schedule {
             })?;
         }
         schedule.faults.sort_by_key(|fault| fault.at_ms);
+        if !schedule.keeps_majority() {
+            let (damaged, nodes) = (schedule.damaged(), schedule.nodes);
+            let most = schedule.damaged_max();
+            return Err(TextError {
+                line: text.lines().count(),
+                what: format!("{damaged} nodes may be damaged; at most {most} of {nodes} may"),
+            });
+        }
         Ok(schedule)
     }
 
@@ -211,20 +222,20 @@ impl Schedule {
 }
 
 /// The words of a line.
-struct Words<'a>(SplitWhitespace<'a>);
+pub(super) struct Words<'a>(SplitWhitespace<'a>);
 
 impl<'a> Words<'a> {
-    fn word(&mut self, what: &str) -> Result<&'a str, String> {
+    pub(super) fn word(&mut self, what: &str) -> Result<&'a str, String> {
         self.0.next().ok_or_else(|| format!("{what} is missing"))
     }
 
-    fn number(&mut self, what: &str) -> Result<u64, String> {
+    pub(super) fn number(&mut self, what: &str) -> Result<u64, String> {
         let word = self.word(what)?;
         word.parse()
             .map_err(|_| format!("{what}: '{word}' is not a number"))
     }
 
-    fn this(&mut self, word: &str) -> Result<(), String> {
+    pub(super) fn this(&mut self, word: &str) -> Result<(), String> {
         match self.word(word)? {
             found if found == word => Ok(()),
             found => Err(format!("'{found}' where '{word}' was due")),
@@ -259,6 +270,9 @@ impl<'a> Words<'a> {
         let name = self.word("what happens")?;
         if let Some(upstream) = Upstream::parse(name, &mut self.0) {
             return upstream.map(What::Upstream);
+        }
+        if let Some(hardware) = Hardware::parse(name, self) {
+            return hardware.map(What::Hardware);
         }
         Ok(match name {
             "crash" => What::Crash {
@@ -335,7 +349,7 @@ impl<'a> Words<'a> {
         }
     }
 
-    fn target(&mut self) -> Result<Target, String> {
+    pub(super) fn target(&mut self) -> Result<Target, String> {
         match self.word("the node")? {
             "leader" => Ok(Target::Leader),
             "follower" => Ok(Target::Follower),
@@ -344,7 +358,7 @@ impl<'a> Words<'a> {
         }
     }
 
-    fn moment(&mut self) -> Result<Moment, String> {
+    pub(super) fn moment(&mut self) -> Result<Moment, String> {
         match self.word("the moment")? {
             "now" => Ok(Moment::Now),
             "syncing" => Ok(Moment::Syncing),
@@ -375,7 +389,7 @@ impl<'a> Words<'a> {
         }
     }
 
-    fn by(&mut self) -> Result<u64, String> {
+    pub(super) fn by(&mut self) -> Result<u64, String> {
         self.this("by")?;
         self.number("the milliseconds")
     }

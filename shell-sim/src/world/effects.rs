@@ -27,6 +27,9 @@ impl World {
             Effect::Admin(effect) => self.admin_effect(node, life, effect),
             Effect::Serving(serving) => {
                 let yes = matches!(serving, Serving::Yes { .. });
+                if yes {
+                    self.damaged_is_silent(node, "serves")?;
+                }
                 if let Serving::Yes {
                     version,
                     binlog_checksum,
@@ -72,10 +75,14 @@ impl World {
                 head,
                 body,
             } => {
-                let body = body.map(|slice| {
-                    let body = self.hosts[node].disk.segments.bytes(slice.span);
-                    Bytes::copy_from_slice(&body[slice.from as usize..slice.to as usize])
-                });
+                self.damaged_is_silent(node, "sends to a replica")?;
+                let body = match body {
+                    None => None,
+                    Some(slice) => match self.read_body(node, life, slice.span, "replica") {
+                        Some(body) => Some(body.slice(slice.from as usize..slice.to as usize)),
+                        None => return self.end_replica(node, replica, "unreadable"),
+                    },
+                };
                 self.send_to_replica(node, life, replica, head, body)
             }
             ReplicaEffect::Refuse { replica, text, .. } => {
@@ -128,6 +135,15 @@ impl World {
         life: u64,
         question: DiskEffect,
     ) -> Result<(), Violation> {
+        if !matches!(question, DiskEffect::ReadBody { .. }) {
+            let disk = &mut self.hosts[node].disk;
+            if disk.index_fails() {
+                return self.index_given_up(node, life);
+            }
+            if disk.index_gone {
+                return Ok(());
+            }
+        }
         let disk = &self.hosts[node].disk;
         let answer = match question {
             DiskEffect::ReadRows {
@@ -152,10 +168,12 @@ impl World {
                 token,
                 file: disk.index.file(at),
             },
-            DiskEffect::ReadBody { token, span } => DiskInput::Body {
-                token,
-                body: disk.body(span),
-            },
+            DiskEffect::ReadBody { token, span } => {
+                let Some(body) = self.read_body(node, life, span, "cursor") else {
+                    return Ok(());
+                };
+                DiskInput::Body { token, body }
+            }
             DiskEffect::Create { .. } | DiskEffect::Write { .. } | DiskEffect::Index(_) => {
                 return Ok(());
             }

@@ -29,6 +29,14 @@ pub enum Event {
         life: u64,
         question: DiskEffect,
     },
+    /// A node learns that its disk cannot be trusted.
+    Harmed {
+        node: usize,
+        life: u64,
+        text: String,
+    },
+    /// An operator starts a node again that does not trust its disk.
+    Restart { node: usize, life: u64 },
     /// A node dies.
     Crash {
         node: usize,
@@ -127,6 +135,7 @@ impl Event {
             | Event::Unreachable { node, .. }
             | Event::Synced { node, .. }
             | Event::Answer { node, .. }
+            | Event::Harmed { node, .. }
             | Event::SourceLogin { node, .. }
             | Event::SourceRead { node, .. }
             | Event::SourceLost { node, .. }
@@ -135,6 +144,7 @@ impl Event {
             | Event::ReplicaGone { node, .. } => Some(*node),
             Event::Frame { to, .. } => Some(*to),
             Event::Crash { .. }
+            | Event::Restart { .. }
             | Event::Start { .. }
             | Event::SourceAck { .. }
             | Event::Commit

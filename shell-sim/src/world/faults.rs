@@ -21,7 +21,7 @@ impl World {
     }
 
     /// Whether it runs, and is the last leader there was.
-    fn is_leader(&self, node: usize) -> bool {
+    pub(super) fn is_leader(&self, node: usize) -> bool {
         self.hosts[node].node.is_some() && self.oracles.elections.leader() == Some(node)
     }
 
@@ -32,6 +32,7 @@ impl World {
         let Fault { for_ms, what, .. } = self.schedule.faults[number].clone();
         let text = self.schedule.faults[number].to_string();
         self.note(Note::Fault(text));
+        self.disturbed_us = self.now_us;
         let lasts_us = for_ms * 1_000;
         match what {
             What::Crash { target, moment, .. } => {
@@ -74,6 +75,7 @@ impl World {
                 self.disk_full(node, true)?;
                 self.over(lasts_us, number, node, 0);
             }
+            What::Hardware(hardware) => self.hardware(number, hardware, lasts_us)?,
             What::SourceCrash => {
                 if self.sources.primary().up {
                     self.source_down();
@@ -118,7 +120,7 @@ impl World {
             .find(|replica| replica.number == number)
     }
 
-    fn over(&mut self, us: u64, fault: usize, node: usize, peer: usize) {
+    pub(super) fn over(&mut self, us: u64, fault: usize, node: usize, peer: usize) {
         self.after(us, Event::FaultOver { fault, node, peer });
     }
 
@@ -133,6 +135,7 @@ impl World {
         }
         let what = self.schedule.faults[number].what.clone();
         self.note(Note::Fault(format!("over: {what}")));
+        self.disturbed_us = self.now_us;
         match what {
             What::Pause { .. } => self.resume(node),
             What::Isolate { sides, .. } => self.isolate(node, sides, false),
@@ -144,6 +147,7 @@ impl World {
                     model.slow_us = 0;
                 }
             }
+            What::Hardware(hardware) => self.hardware_over(hardware, node)?,
             What::Crash { .. }
             | What::CrashAll { .. }
             | What::SourceCrash
@@ -289,8 +293,27 @@ impl World {
         };
         let down_us = (*for_ms).max(1) * 1_000;
         self.probe_crash(node);
+        self.take_down(node);
+        let disk = &mut self.hosts[node].disk;
+        let (writes, lost) = disk.crash(&self.schedule.settings, index);
+        self.probes.hit_if(lost > 0, "unsynced_writes_lost");
+        self.probes.hit_if(index == IndexLoss::Lost, "index_lost");
+        self.note(Note::Crashed {
+            node: node as u64 + 1,
+            writes,
+            lost,
+        });
+        self.end_replicas_of(node);
+        self.after(down_us, Event::Start { node });
+        Ok(())
+    }
+
+    /// The process of a node is gone.
+    pub(super) fn take_down(&mut self, node: usize) {
+        self.disturbed_us = self.now_us;
         let host = &mut self.hosts[node];
         host.node = None;
+        host.damaged = false;
         host.part_in = None;
         host.leads = false;
         host.serves = false;
@@ -300,7 +323,6 @@ impl World {
         host.armed.clear();
         let parked = std::mem::take(&mut host.parked);
         host.last_seq = 0;
-        let (writes, lost) = host.disk.crash(&self.schedule.settings, index);
         for event in parked {
             if let Event::Frame {
                 from,
@@ -312,16 +334,6 @@ impl World {
                 self.network.arrived((from, to), frame.len() as u64);
             }
         }
-        self.probes.hit_if(lost > 0, "unsynced_writes_lost");
-        self.probes.hit_if(index == IndexLoss::Lost, "index_lost");
-        self.note(Note::Crashed {
-            node: node as u64 + 1,
-            writes,
-            lost,
-        });
-        self.end_replicas_of(node);
-        self.after(down_us, Event::Start { node });
-        Ok(())
     }
 
     /// A node is about to die.
@@ -362,6 +374,7 @@ impl World {
             host.paused = host.paused.min(1);
             self.resume(node);
             self.disk_full(node, false)?;
+            self.heal_disk(node)?;
             self.start(node)?;
         }
         self.source_up()?;

@@ -21,6 +21,8 @@ pub struct Host {
     pub life: u64,
     /// Its disk.
     pub disk: Disk,
+    /// It was told that its disk cannot be trusted, or found it out at its start.
+    pub damaged: bool,
     /// Does nothing by so many faults.
     pub paused: u32,
     /// What came in meanwhile.
@@ -55,6 +57,8 @@ pub struct Host {
     pub part_in: Option<SegmentId>,
     /// Whether it says that it leads.
     pub leads: bool,
+    /// When its last `fdatasync` began.
+    pub syncing_us: u64,
     /// When it started last.
     pub started_us: u64,
     /// Length of a tick of its clock.
@@ -71,6 +75,7 @@ impl Host {
             node: None,
             life: 0,
             disk: Disk::new(seed, number),
+            damaged: false,
             paused: 0,
             parked: VecDeque::new(),
             heard_us: 0,
@@ -88,6 +93,7 @@ impl Host {
             applied: 0,
             part_in: None,
             leads: false,
+            syncing_us: 0,
             started_us: 0,
             tick_us: clock.range(TICK_US - drift_us, TICK_US + drift_us),
             rng: Rng::new(seed, "host", number),

@@ -1,14 +1,16 @@
 //! The world: a heap of events, nodes and models between which they go, oracles that watch.
 
+mod damage;
+mod drill;
 mod effects;
 mod event;
 mod faults;
+mod hardware;
 mod host;
 mod members;
 mod operator;
 mod peers;
 mod replicas;
-mod rot;
 mod sources;
 mod start;
 mod upstream;
@@ -61,6 +63,8 @@ pub struct World {
     armed_replicas: BTreeSet<usize>,
     oracles: Oracles,
     healed_us: Option<u64>,
+    /// When a fault began or ended last, or a node came or went.
+    disturbed_us: u64,
     complete: bool,
     /// Events so far.
     pub steps: u64,
@@ -109,6 +113,7 @@ impl World {
             armed_replicas: BTreeSet::new(),
             oracles,
             healed_us: None,
+            disturbed_us: 0,
             complete: false,
             steps: 0,
             trace,
@@ -203,6 +208,8 @@ impl World {
                 life,
                 question,
             } => self.answer(node, life, question),
+            Event::Harmed { node, life, text } => self.harmed(node, life, text),
+            Event::Restart { node, life } => self.restart(node, life),
             Event::Crash { node, life, fault } => self.crash_planned(node, life, fault),
             Event::Start { node } => self.start(node),
             Event::SourceLogin { node, life, epoch } => self.source_login(node, life, epoch),
@@ -257,12 +264,17 @@ impl World {
 
     fn synced(&mut self, node: usize, life: u64) -> Result<(), Violation> {
         let host = &mut self.hosts[node];
-        if !host.is(life) {
+        if !host.is(life) || host.disk.stuck > 0 {
             return Ok(());
         }
         let Some(seq) = host.disk.end_sync() else {
             return Ok(());
         };
+        let struck = host.disk.segments.struck.take();
+        self.probes.hit_if(struck == Some(false), "write_lost");
+        self.probes
+            .hit_if(struck == Some(true), "write_misdirected");
+        let host = &mut self.hosts[node];
         if !host.disk.lies {
             self.oracles.logs.synced(node, seq);
         }
@@ -279,6 +291,7 @@ impl World {
         let host = &mut self.hosts[node];
         let life = host.life;
         if let Some(us) = host.disk.begin_sync(&self.schedule.settings) {
+            host.syncing_us = self.now_us;
             self.after(us, Event::Synced { node, life });
         }
     }

@@ -110,6 +110,7 @@ impl World {
         for node in 0..self.hosts.len() {
             if self.hosts[node].paused == 0 {
                 self.is_current(node)?;
+                self.stuck_hands_over(node)?;
                 let life = self.hosts[node].life;
                 let token = STATUS_TOKEN;
                 self.input(node, life, Input::Admin(AdminInput::Status { token }))?;
@@ -138,10 +139,7 @@ impl World {
     ) -> Result<(), Violation> {
         self.oracles.executed.status(life, status)?;
         self.oracles.members.status(node, status)?;
-        if status.disk.state == "damaged" {
-            let text = format!("node {}: {:?}", node + 1, status.disk.error);
-            return self.fail("a_crash_is_not_damage", text);
-        }
+        self.says_damaged(node, status)?;
         self.says_why(node, status)?;
         self.probe_status(node, status);
         self.hosts[node].executed = status.executed.clone();

@@ -18,6 +18,7 @@ impl World {
         life: u64,
         envelope: Envelope,
     ) -> Result<(), Violation> {
+        self.damaged_is_silent(node, "sends a message")?;
         let (from, to) = (node, envelope.to.0 as usize - 1);
         let message = &envelope.message;
         let (kind, term) = (message.msg_type, message.term);
@@ -62,7 +63,18 @@ impl World {
             commit: message.commit,
             lost: false,
         };
-        let frame = self.frame_bytes(node, envelope);
+        let Some(frame) = self.frame_bytes(node, life, envelope) else {
+            // As where the connection drops it.
+            self.after(
+                1_000,
+                Event::Unreachable {
+                    node,
+                    life,
+                    peer: to,
+                },
+            );
+            return Ok(());
+        };
         let len = frame.len() as u64;
         let fate = self
             .network
@@ -126,8 +138,9 @@ impl World {
         self.probes.hit_if(again, "leader_elected_again");
     }
 
-    /// The frame as a shell would put it on the wire: payloads that lie in the log are read.
-    fn frame_bytes(&mut self, node: usize, envelope: Envelope) -> Bytes {
+    /// The frame as a shell would put it on the wire: payloads that lie in the log are read. None: one
+    /// cannot be.
+    fn frame_bytes(&mut self, node: usize, life: u64, envelope: Envelope) -> Option<Bytes> {
         let frame = envelope.into_frame();
         let mut bytes = BytesMut::with_capacity(frame.len());
         bytes.extend_from_slice(&frame.head);
@@ -136,7 +149,7 @@ impl World {
                 Body::Bytes(body) => bytes.extend_from_slice(body),
                 Body::Span(span) => {
                     self.probes.hit("entry_read_from_the_log");
-                    bytes.extend_from_slice(self.hosts[node].disk.segments.bytes(*span));
+                    bytes.extend_from_slice(&self.read_body(node, life, *span, "peer")?);
                 }
             }
         }
@@ -146,7 +159,7 @@ impl World {
             let alter = self.hosts[node].rng.chance(50_000);
             bytes[at] ^= u8::from(alter);
         }
-        bytes.freeze()
+        Some(bytes.freeze())
     }
 
     pub(super) fn frame(

@@ -21,24 +21,18 @@ impl World {
         }
         let begun_before = host.life > 0;
         host.life += 1;
+        host.damaged = false;
         if begun_before && self.plant == Some(Plant::ForgottenDisk) {
             host.disk = Disk::new(self.schedule.seed, number);
         }
         host.heard_us = self.now_us;
         host.disk.lies = self.plant == Some(Plant::WrittenBeforeDurable);
         host.started_us = self.now_us;
+        self.disturbed_us = self.now_us;
         let checkpoint = host.disk.index.last_checkpoint().is_some();
-        self.notices_rot(node)?;
-        let host = &mut self.hosts[node];
-        let opened = match host
-            .disk
-            .open(CLUSTER, self.schedule.settings.checkpoint_bytes)
-        {
-            Ok(opened) => opened,
-            Err(damage) => {
-                let text = format!("node {number} refuses its disk after a crash: {damage}");
-                return self.fail("a_crash_is_not_damage", text);
-            }
+        self.drill(node)?;
+        let Some(opened) = self.open(node)? else {
+            return Ok(());
         };
         self.oracles.logs.recovered(node, &opened.recovered)?;
         let applied = opened.recovered.applied.index;

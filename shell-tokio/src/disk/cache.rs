@@ -118,6 +118,7 @@ mod tests {
                 durable: 0,
                 body_crc: crc32c::crc32c(body),
                 previous: 0,
+                offset: at,
             };
             parts.push(Bytes::copy_from_slice(&header.encode()));
             spans.push(Span {

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use kingbus_core::log::{RECORD_HEADER_LEN, RecordHeader};
+use kingbus_core::log::{RECORD_HEADER_LEN, check_body};
 use kingbus_core::node::port::DiskInput;
 use kingbus_core::types::Span;
 
@@ -154,24 +154,17 @@ impl Window {
             return Err("the file is shorter than the record".to_owned());
         }
         let at = (span.offset - self.start) as usize;
-        let header = RecordHeader::parse(&self.bytes[at - RECORD_HEADER_LEN as usize..at])
-            .ok_or("a record header with a wrong checksum")?;
-        if header.segment != span.segment || header.len != span.len {
-            return Err("a record of another place or length".to_owned());
-        }
+        let head = &self.bytes[at - RECORD_HEADER_LEN as usize..at];
         let body = self.bytes.slice(at..at + span.len as usize);
-        if header.body_is(&body) {
-            Ok(body)
-        } else {
-            Err("a record body with a wrong checksum".to_owned())
-        }
+        check_body(span, head, &body)?;
+        Ok(body)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use bytes::BytesMut;
-    use kingbus_core::log::{Kind, record_len};
+    use kingbus_core::log::{Kind, RecordHeader, record_len};
     use kingbus_core::types::{Index, SegmentId, Term};
     use tokio::sync::mpsc;
 
@@ -180,7 +173,7 @@ mod tests {
 
     const SEGMENT: SegmentId = SegmentId(3);
 
-    fn record(body: &[u8]) -> Bytes {
+    fn record(at: u64, body: &[u8]) -> Bytes {
         let header = RecordHeader {
             len: body.len() as u32,
             kind: Kind::Entry,
@@ -192,6 +185,7 @@ mod tests {
             durable: 0,
             body_crc: crc32c::crc32c(body),
             previous: 0,
+            offset: at,
         };
         let mut out = BytesMut::from(&header.encode()[..]);
         out.extend_from_slice(body);
@@ -220,10 +214,10 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let (reader, mut told) = reader(folder.path());
         let file = reader.shared.files.get(SEGMENT).expect("there");
-        write_at(&file, 64, &[record(b"first")]).expect("written");
+        write_at(&file, 64, &[record(64, b"first")]).expect("written");
         assert_eq!(reader.read_blocking(span(64, 5)).expect("read"), "first");
         let next = 64 + record_len(5);
-        write_at(&file, next, &[record(b"second")]).expect("written");
+        write_at(&file, next, &[record(next, b"second")]).expect("written");
         assert_eq!(reader.read_blocking(span(next, 6)).expect("read"), "second");
         assert!(told.try_recv().is_err());
     }
@@ -233,7 +227,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let (reader, mut told) = reader(folder.path());
         let file = reader.shared.files.get(SEGMENT).expect("there");
-        write_at(&file, 64, &[record(b"body")]).expect("written");
+        write_at(&file, 64, &[record(64, b"body")]).expect("written");
         write_at(
             &file,
             64 + RECORD_HEADER_LEN,
