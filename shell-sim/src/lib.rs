@@ -12,6 +12,8 @@ pub mod plant;
 pub mod planted;
 pub mod probe;
 pub mod replica;
+#[cfg(feature = "ring2")]
+pub mod ring2;
 pub mod rng;
 pub mod run;
 pub mod schedule;

@@ -16,7 +16,7 @@ mod client;
 pub mod config;
 pub mod disk;
 mod driver;
-mod folder;
+pub mod folder;
 mod http;
 mod journal;
 mod opening;

@@ -56,7 +56,7 @@ pub fn run(config: &Config) -> Result<(), String> {
 }
 
 /// Lines on standard error; `KINGBUS_LOG` chooses which, as `RUST_LOG` does elsewhere.
-fn start_log() {
+pub fn start_log() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("KINGBUS_LOG");
     let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     // Fails only where a log is there already, in tests.

@@ -108,6 +108,20 @@ impl OneHistory {
         }
     }
 
+    /// The store has all of this source: for those who see no more of it than its clients do.
+    #[cfg(feature = "ring2")]
+    pub fn follow(&mut self, source: &crate::source::Source) {
+        self.files.follow(source);
+        for transaction in &source.transactions()[self.transactions.len()..] {
+            self.transactions.push(Stored {
+                recipe: transaction.recipe,
+                bytes: transaction.bytes.clone(),
+                file: transaction.file as u64 + 1,
+                index: Index(0),
+            });
+        }
+    }
+
     /// A running node applies an entry. Whether it is the first to do so.
     pub fn applied(
         &mut self,

@@ -60,6 +60,23 @@ impl ServedFiles {
         }
     }
 
+    /// All files of this source are served, under their own names.
+    #[cfg(feature = "ring2")]
+    pub(super) fn follow(&mut self, source: &Source) {
+        for (at, file) in source.files().iter().enumerate().skip(self.0.len()) {
+            let (format, previous) = source.file_header(at);
+            self.0.push(ServedFile {
+                name: file.name.clone(),
+                next: raised(&file.name, 1),
+                checksum: file.checksum,
+                format: format.clone(),
+                previous: previous.clone(),
+                source: source.number,
+                raise: 0,
+            });
+        }
+    }
+
     fn begins(&mut self, chunk: &Chunk, source: &Source) -> Result<(), String> {
         if chunk.file_ordinal != self.0.len() as u64 + 1 {
             return Err(format!(

@@ -124,6 +124,14 @@ impl Stream {
         }
     }
 
+    /// The heartbeat of a dump that is at its end.
+    #[cfg(feature = "ring2")]
+    pub fn alive(&self, source: &Source) -> Bytes {
+        let name = &source.files[self.file].name;
+        let checksum = self.asked && self.checksum;
+        make_heartbeat_v2(source.hand.server_id, name, self.position(source), checksum).into()
+    }
+
     fn transaction(&mut self, source: &Source, ordinal: usize) -> Piece {
         let transaction = &source.transactions[ordinal];
         if self.executed.contains(&transaction.gtid()) {

@@ -22,23 +22,28 @@ use super::Thread;
 thread_local! {
     static STATE: RefCell<State> = RefCell::new(State {
         random: StdRng::seed_from_u64(0),
-        sync_ms_max: 0,
+        disk: Disk::default(),
     });
 }
 
 struct State {
     random: StdRng,
-    sync_ms_max: u64,
+    disk: Disk,
 }
 
-/// Begins a simulation on this thread: all randomness comes from `seed`, and it takes up to
-/// `sync_ms_max` milliseconds to make a file durable or to read from one.
-pub fn begin(seed: u64, sync_ms_max: u64) {
+/// What disks are like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Disk {
+    /// Longest time to make a file durable or to read from one, in milliseconds.
+    pub ms_max: u64,
+    /// Says that it made a write durable, and did nothing.
+    pub lies: bool,
+}
+
+/// Begins a simulation on this thread: all randomness comes from `seed`.
+pub fn begin(seed: u64, disk: Disk) {
     let random = StdRng::seed_from_u64(seed);
-    STATE.set(State {
-        random,
-        sync_ms_max,
-    });
+    STATE.set(State { random, disk });
 }
 
 fn draw<T>(draw: impl FnOnce(&mut State) -> T) -> T {
@@ -47,7 +52,7 @@ fn draw<T>(draw: impl FnOnce(&mut State) -> T) -> T {
 
 /// The disk takes its time.
 async fn disk() {
-    let ms = draw(|state| state.random.random_range(0..=state.sync_ms_max));
+    let ms = draw(|state| state.random.random_range(0..=state.disk.ms_max));
     tokio::time::sleep(Duration::from_millis(ms)).await;
 }
 
@@ -79,6 +84,9 @@ pub fn write_at(file: &File, slices: &[IoSlice<'_>], offset: u64) -> io::Result<
 /// Makes what was written durable, after some time in which a crash may come.
 pub async fn sync_data(file: &File) -> io::Result<()> {
     disk().await;
+    if draw(|state| state.disk.lies) {
+        return Ok(());
+    }
     file.sync_data()
 }
 
