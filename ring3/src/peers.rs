@@ -1,0 +1,140 @@
+//! Messages between nodes, as datagrams of madsim: each may be lost, and later ones overtake it.
+
+use bytes::{Bytes, BytesMut};
+use kingbus_core::node::peer::{Body, Envelope};
+use kingbus_core::node::port::{Input, PeerInput};
+use kingbus_core::types::NodeId;
+use kingbus_sim::oracles::Violation;
+use kingbus_sim::plant::Plant;
+use kingbus_sim::trace::{Note, mark};
+use madsim::net::Endpoint;
+use raft::eraftpb::MessageType;
+use tokio::sync::mpsc;
+
+use crate::address;
+use crate::driver::Driver;
+use crate::host::Host;
+use crate::world::{Shared, World, broken, now_us};
+
+/// Messages to one peer that wait to be sent, at most.
+pub const WAITING_MAX: usize = 64;
+
+/// Of a million frames with payload: how many a planted defect alters. Longer ones have payload.
+const ALTERED_PPM: u64 = 50_000;
+const ALTERED_FROM: usize = 400;
+
+/// Sends what waits for a peer. A sender's number tells its messages apart at the other end.
+pub async fn talk(endpoint: Endpoint, from: usize, to: usize, mut frames: mpsc::Receiver<Bytes>) {
+    while let Some(frame) = frames.recv().await {
+        let sent = endpoint.send_to_raw(address::peer(to), from as u64, Box::new(frame));
+        // A datagram that cannot be sent is one that is lost.
+        let _ = sent.await;
+    }
+}
+
+/// Takes what comes from a peer.
+pub async fn listen(
+    shared: Shared,
+    endpoint: Endpoint,
+    (from, to): (usize, usize),
+    inbox: mpsc::Sender<Input>,
+) {
+    while let Ok((frame, _)) = endpoint.recv_from_raw(from as u64).await {
+        let frame = *frame.downcast::<Bytes>().expect("nodes send bytes");
+        let read = {
+            let mut world = shared.lock();
+            world.hosts[to].heard_us = now_us();
+            world.note(Note::Arrived {
+                from: from as u64 + 1,
+                to: to as u64 + 1,
+                crc: mark(&frame),
+            });
+            let read = Envelope::from_frame(frame);
+            world.judge(read.or_else(|error| broken("frames_read_back", error.to_string())))
+        };
+        let Some(envelope) = read else { return };
+        let message = Input::Peer(PeerInput::Message(envelope));
+        if inbox.send(message).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// A frame as a shell puts it on the wire: payloads that lie in the log are read. `altered`: a planted
+/// defect changes a byte of it now and then.
+fn frame_bytes(host: &mut Host, envelope: Envelope, altered: bool) -> Bytes {
+    let frame = envelope.into_frame();
+    let mut bytes = BytesMut::with_capacity(frame.len());
+    bytes.extend_from_slice(&frame.head);
+    for body in &frame.bodies {
+        match body {
+            Body::Bytes(body) => bytes.extend_from_slice(body),
+            Body::Span(span) => bytes.extend_from_slice(host.disk.segments.bytes(*span)),
+        }
+    }
+    if altered && bytes.len() > ALTERED_FROM && host.rng.chance(ALTERED_PPM) {
+        let at = bytes.len() - ALTERED_FROM / 2;
+        bytes[at] ^= 1;
+    }
+    bytes.freeze()
+}
+
+impl Driver {
+    /// A message goes to another node.
+    pub fn send(&mut self, world: &mut World, envelope: Envelope) -> Result<(), Violation> {
+        let to = envelope.to.0 as usize - 1;
+        let message = &envelope.message;
+        let term = message.term;
+        let mut note = Note::Sent {
+            from: self.number(),
+            to: envelope.to.0,
+            kind: name(message.msg_type),
+            term,
+            index: message.index,
+            entries: message.entries.len() as u64,
+            commit: message.commit,
+            lost: false,
+        };
+        let kind = message.msg_type;
+        let leads = matches!(kind, MessageType::MsgAppend | MessageType::MsgHeartbeat);
+        if leads && world.oracles.leads(self.node, term)? {
+            let node = self.number();
+            world.note(Note::Leads { node, term });
+        }
+        if leads {
+            let commit = envelope.leader_commit;
+            world.oracles.leader_commits(self.node, commit)?;
+        }
+        if kind == MessageType::MsgRequestVoteResponse && !message.reject {
+            let elections = &mut world.oracles.elections;
+            elections.votes(self.node, term, message.to)?;
+        }
+        let altered = world.plant == Some(Plant::AlteredBytes);
+        let frame = frame_bytes(&mut world.hosts[self.node], envelope, altered);
+        if self.outboxes[to].try_send(frame).is_err() {
+            if let Note::Sent { lost, .. } = &mut note {
+                *lost = true;
+            }
+            let peer = NodeId(to as u64 + 1);
+            self.soon
+                .push_back(Input::Peer(PeerInput::Unreachable(peer)));
+        }
+        world.note(note);
+        Ok(())
+    }
+}
+
+fn name(kind: MessageType) -> &'static str {
+    match kind {
+        MessageType::MsgAppend => "append",
+        MessageType::MsgAppendResponse => "appended",
+        MessageType::MsgHeartbeat => "heartbeat",
+        MessageType::MsgHeartbeatResponse => "heartbeat-answer",
+        MessageType::MsgRequestVote => "vote?",
+        MessageType::MsgRequestVoteResponse => "vote",
+        MessageType::MsgRequestPreVote => "pre-vote?",
+        MessageType::MsgRequestPreVoteResponse => "pre-vote",
+        MessageType::MsgTimeoutNow => "time-out-now",
+        _ => "other",
+    }
+}

@@ -1,0 +1,189 @@
+//! Replicas' connections, at the node's end.
+
+use std::io;
+
+use bytes::BytesMut;
+use kingbus_core::chunk::BODY_BYTES_MAX;
+use kingbus_core::node::config::REPLICA_CREDIT_BYTES;
+use kingbus_core::node::port::{Input, ReplicaEffect, ReplicaInput};
+use kingbus_core::types::ReplicaId;
+use kingbus_sim::oracles::Violation;
+use kingbus_sim::plant::Plant;
+use madsim::net::{TcpListener, TcpStream};
+use madsim::task::spawn;
+use tokio::io::{ReadHalf, WriteHalf, split};
+use tokio::sync::mpsc;
+
+use crate::driver::Driver;
+use crate::host::{Conn, Out};
+use crate::wire::{self, Kind};
+use crate::world::{Shared, World, broken};
+
+/// Of a million pieces for replicas: how many a planted defect leaves out.
+const SKIPS_PPM: u64 = 20_000;
+
+/// Takes connections.
+pub async fn accept(
+    shared: Shared,
+    (node, life): (usize, u64),
+    listener: TcpListener,
+    inbox: mpsc::Sender<Input>,
+) {
+    while let Ok((stream, _)) = listener.accept().await {
+        let (shared, inbox) = (shared.clone(), inbox.clone());
+        spawn(async move {
+            // A replica that goes away is no error.
+            let _ = serve(shared, (node, life), stream, inbox).await;
+        });
+    }
+}
+
+async fn serve(
+    shared: Shared,
+    (node, life): (usize, u64),
+    stream: TcpStream,
+    inbox: mpsc::Sender<Input>,
+) -> io::Result<()> {
+    let (mut from, mut to) = split(stream);
+    let (_, hello) = wire::get(&mut from).await?;
+    let replica = wire::number(&hello) as usize;
+    let (out, outs) = mpsc::unbounded_channel();
+    let taken = {
+        let mut world = shared.lock();
+        let settings = world.schedule.settings.clone();
+        let request = world.clients[replica].model.request(&settings);
+        let host = &mut world.hosts[node];
+        (host.is(life) && host.serves).then(|| {
+            host.last_replica += 1;
+            let id = ReplicaId(host.last_replica);
+            let executed = request.executed.clone();
+            let conn = Conn {
+                out,
+                executed,
+                outstanding: 0,
+            };
+            host.conns.insert(id, conn);
+            (id, request)
+        })
+    };
+    let Some((id, request)) = taken else {
+        return Ok(());
+    };
+    wire::put(&mut to, Kind::Welcome, &[]).await?;
+    let dump = Input::Replica(ReplicaInput::Dump {
+        replica: id,
+        request,
+    });
+    // A node that is gone takes nothing more.
+    let _ = inbox.send(dump).await;
+    let ended = tokio::select! {
+        biased;
+        ended = write(to, outs) => ended,
+        ended = read(&shared, (node, id), from, &inbox) => ended,
+    };
+    shared.lock().hosts[node].conns.remove(&id);
+    let closed = Input::Replica(ReplicaInput::Closed { replica: id });
+    let _ = inbox.send(closed).await;
+    ended
+}
+
+async fn write(
+    mut to: WriteHalf<TcpStream>,
+    mut outs: mpsc::UnboundedReceiver<Out>,
+) -> io::Result<()> {
+    while let Some(out) = outs.recv().await {
+        match out {
+            Out::Data(bytes) => wire::put(&mut to, Kind::Data, &bytes).await?,
+            Out::Refused => return wire::put(&mut to, Kind::Refused, &[]).await,
+            Out::End => break,
+        }
+    }
+    Ok(())
+}
+
+/// The replica says what it has taken, as a socket's window does.
+async fn read(
+    shared: &Shared,
+    (node, replica): (usize, ReplicaId),
+    mut from: ReadHalf<TcpStream>,
+    inbox: &mpsc::Sender<Input>,
+) -> io::Result<()> {
+    loop {
+        let (_, taken) = wire::get(&mut from).await?;
+        let bytes = wire::number(&taken);
+        if let Some(conn) = shared.lock().hosts[node].conns.get_mut(&replica) {
+            conn.outstanding = conn.outstanding.saturating_sub(bytes);
+        }
+        let drained = Input::Replica(ReplicaInput::Drained { replica, bytes });
+        if inbox.send(drained).await.is_err() {
+            return Ok(());
+        }
+    }
+}
+
+impl Driver {
+    /// Something goes to a replica.
+    pub fn replica(&mut self, world: &mut World, effect: ReplicaEffect) -> Result<(), Violation> {
+        let skips = world.plant == Some(Plant::SkippedTransaction);
+        let host = &mut world.hosts[self.node];
+        let (id, out) = match effect {
+            ReplicaEffect::Send {
+                replica,
+                head,
+                body,
+            } => {
+                let mut bytes = BytesMut::from(&head[..]);
+                if let Some(slice) = body {
+                    let body = host.disk.segments.bytes(slice.span);
+                    bytes.extend_from_slice(&body[slice.from as usize..slice.to as usize]);
+                }
+                if skips && host.rng.chance(SKIPS_PPM) {
+                    bytes.clear();
+                }
+                (replica, Out::Data(bytes.freeze()))
+            }
+            ReplicaEffect::Refuse { replica, text, .. } => {
+                self.refuses(world, replica, &text)?;
+                (replica, Out::Refused)
+            }
+            ReplicaEffect::Eof { replica } | ReplicaEffect::Close { replica } => {
+                (replica, Out::End)
+            }
+        };
+        let Some(conn) = world.hosts[self.node].conns.get_mut(&id) else {
+            return Ok(());
+        };
+        if let Out::Data(bytes) = &out {
+            conn.outstanding += bytes.len() as u64;
+            if conn.outstanding > REPLICA_CREDIT_BYTES + 2 * BODY_BYTES_MAX as u64 {
+                let text = format!(
+                    "{} bytes are on their way to a replica of node {}",
+                    conn.outstanding,
+                    self.number()
+                );
+                return broken("memory_is_bounded", text);
+            }
+        }
+        // A connection that has just ended says so itself.
+        let _ = conn.out.send(out);
+        Ok(())
+    }
+
+    /// Promise 5: a replica is refused only for what the store does not have any more, by name.
+    fn refuses(&self, world: &World, id: ReplicaId, text: &str) -> Result<(), Violation> {
+        let Some(conn) = world.hosts[self.node].conns.get(&id) else {
+            return Ok(());
+        };
+        if text.contains("same server_uuid") {
+            return Ok(());
+        }
+        let missing = world.oracles.history.purged().minus(&conn.executed);
+        let named = text.ends_with(&format!("missing transactions are '{missing}'"));
+        if !missing.is_empty() && named {
+            return Ok(());
+        }
+        let node = self.number();
+        let text = format!("node {node} refuses, and {missing} is missing: {text}");
+        broken("honest_purge", text)
+    }
+}

@@ -1,0 +1,78 @@
+//! A node starts: its disk is recovered as a shell does it.
+
+use kingbus_core::node::index::IndexOp;
+use kingbus_core::node::members::Members;
+use kingbus_core::node::port::Input;
+use kingbus_core::node::{Config, Node};
+use kingbus_core::types::NodeId;
+use kingbus_sim::disk::Disk;
+use kingbus_sim::oracles::Violation;
+use kingbus_sim::plant::Plant;
+use kingbus_sim::trace::Note;
+use tokio::sync::mpsc;
+
+use crate::world::{CLUSTER, World, broken, now_us};
+
+impl World {
+    /// Recovers a node's disk. The node, and the number of its life.
+    pub fn start(
+        &mut self,
+        node: usize,
+        inbox: mpsc::Sender<Input>,
+    ) -> Result<(Node, u64), Violation> {
+        let settings = &self.schedule.settings;
+        let host = &mut self.hosts[node];
+        if host.life > 0 && self.plant == Some(Plant::ForgottenDisk) {
+            host.disk = Disk::new(self.schedule.seed, node as u64 + 1);
+        }
+        host.life += 1;
+        host.inbox = Some(inbox);
+        host.heard_us = now_us();
+        host.disk.lies = self.plant == Some(Plant::WrittenBeforeDurable);
+        let opened = match host.disk.open(CLUSTER, settings.checkpoint_bytes) {
+            Ok(opened) => opened,
+            Err(damage) => {
+                let text = format!("node {} refuses its disk after a crash: {damage}", node + 1);
+                return broken("a_crash_is_not_damage", text);
+            }
+        };
+        let recovered = opened.recovered;
+        self.oracles.logs.recovered(node, &recovered)?;
+        let applied = recovered.applied.index;
+        self.oracles.history.recovered(node, applied)?;
+        self.oracles.members.recovered(node, applied);
+        for op in opened.ops.iter().flatten() {
+            if let IndexOp::Row(row) = op {
+                let body = self.hosts[node].disk.row_body(row);
+                self.oracles.history.row(node, row, body, &self.sources)?;
+            }
+        }
+        self.note(Note::Started {
+            node: node as u64 + 1,
+            term: recovered.hard.term,
+            applied: recovered.applied.index.0,
+            last: recovered.applied.index.0 + recovered.metas.len() as u64,
+            cut_bytes: opened.cut_bytes,
+        });
+        Ok((
+            Node::new(self.config(node), recovered),
+            self.hosts[node].life,
+        ))
+    }
+
+    fn config(&self, node: usize) -> Config {
+        let members = self.schedule.members();
+        let inside = members.get(NodeId(node as u64 + 1)).is_some();
+        let members = if inside { members } else { Members::default() };
+        Config {
+            id: NodeId(node as u64 + 1),
+            members,
+            cluster: CLUSTER,
+            server_id: 33_070,
+            seed: self.schedule.seed,
+            segment_bytes: self.schedule.settings.segment_bytes,
+            checkpoint_bytes: self.schedule.settings.checkpoint_bytes,
+            recent_rows_max: self.schedule.settings.recent_rows_max as usize,
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! What happens on the source's side: it dies and comes back, another one takes over, binlogs are purged
+//! or lose their end.
+
+use kingbus_sim::schedule::{Schedule, Upstream, What};
+use kingbus_sim::trace::Note;
+use madsim::runtime::Handle;
+
+use crate::address::source_name;
+use crate::faults::Over;
+use crate::world::World;
+
+/// Sources that there may be in a run, one that takes over at its end included.
+pub fn sources_max(schedule: &Schedule) -> u64 {
+    let promotes = |what: &What| matches!(what, What::Upstream(Upstream::Promote { .. }));
+    let faults = schedule.faults.iter();
+    2 + faults.filter(|fault| promotes(&fault.what)).count() as u64
+}
+
+impl World {
+    /// A fault on the source's side begins. Some: what it undoes when it is over.
+    pub fn upstream(&mut self, what: Upstream) -> Option<Over> {
+        match what {
+            Upstream::Promote { lag, errant, dead } => {
+                self.promote(lag as usize, errant as usize, dead);
+                None
+            }
+            Upstream::Return { source } => {
+                let up: Vec<bool> = (1..=self.sources.count() as u64)
+                    .map(|number| self.is_up(number))
+                    .collect();
+                self.sources.return_to(source);
+                let number = self.sources.primary().number;
+                if !up[number as usize - 1] {
+                    Handle::current().restart(source_name(number));
+                }
+                self.operator.again();
+                None
+            }
+            Upstream::CatchUp => {
+                self.catch_up();
+                None
+            }
+            Upstream::LoseTail { transactions } => self.source_down().then(|| {
+                self.sources.lose_tail(transactions as usize);
+                Over::SourceDown
+            }),
+            Upstream::Purge { keep } => {
+                self.purge(keep as usize);
+                None
+            }
+            Upstream::Upgrade => self.source_down().then(|| {
+                self.sources.primary_mut().upgrade();
+                Over::SourceDown
+            }),
+            Upstream::Checksum => {
+                if self.sources.primary().up {
+                    self.sources.primary_mut().change_checksum();
+                    self.source_news.notify_waiters();
+                }
+                None
+            }
+        }
+    }
+
+    fn is_up(&self, number: u64) -> bool {
+        let history = self.sources.of_number(number);
+        history.is_some_and(|history| self.sources.history(history).up)
+    }
+
+    /// The process of the source that clients write to dies. False: it was down.
+    pub fn source_down(&mut self) -> bool {
+        let (history, source) = (self.sources.primary_history(), self.sources.primary_mut());
+        if !source.up {
+            return false;
+        }
+        source.up = false;
+        let name = source_name(source.number);
+        self.dumps.retain(|_, (read, _)| *read != history);
+        self.note(Note::Source { up: false });
+        Handle::current().kill(name);
+        true
+    }
+
+    /// It comes back, if it is down.
+    pub fn source_up(&mut self) {
+        let source = self.sources.primary_mut();
+        if source.up {
+            return;
+        }
+        source.restart();
+        let name = source_name(source.number);
+        self.note(Note::Source { up: true });
+        Handle::current().restart(name);
+    }
+
+    /// A replica of the source takes over; the operator names it.
+    fn promote(&mut self, lag: usize, errant: usize, dead: bool) {
+        let most = self.sources.primary().transactions().len();
+        let lag = lag.min(most.saturating_sub(self.floor()));
+        if dead {
+            self.source_down();
+        }
+        self.sources.promote(&self.schedule.settings, lag, errant);
+        self.note(Note::Source { up: true });
+        self.operator.again();
+    }
+
+    /// Transactions that every source must have: those the store will never have.
+    fn floor(&self) -> usize {
+        let purged = self.oracles.history.purged();
+        let all = self.sources.primary().transactions();
+        let last = all.iter().rposition(|t| purged.contains(&t.gtid()));
+        let begin_after = self.schedule.settings.begin_after as usize;
+        last.map_or(0, |at| at + 1).max(begin_after)
+    }
+
+    /// The source gets what it lacks of the store's, as a replica of the store would.
+    fn catch_up(&mut self) {
+        let stored = self.oracles.history.transactions().iter();
+        let recipes: Vec<_> = stored.map(|stored| stored.recipe).collect();
+        let source = self.sources.primary_mut();
+        if source.up && source.catch_up(recipes.into_iter()) > 0 {
+            self.source_news.notify_waiters();
+        }
+    }
+
+    /// Files are purged that no connection reads.
+    fn purge(&mut self, keep: usize) {
+        let history = self.sources.primary_history();
+        let dumps = self.dumps.values().filter(|(read, _)| *read == history);
+        let used = dumps.map(|(_, file)| *file).min();
+        let source = self.sources.primary_mut();
+        source.purge(keep, used.unwrap_or(usize::MAX));
+    }
+
+    /// All faults are over. A source that cannot be followed any more is replaced by one that has
+    /// everything, as the store says that it must.
+    pub fn settle_upstream(&mut self) {
+        let source = self.sources.primary();
+        let needed = source.purged().minus(self.oracles.history.executed());
+        if source.lost || !needed.is_empty() {
+            self.catch_up();
+            self.promote(0, 0, false);
+        }
+        self.watch_upstream();
+    }
+
+    /// In the healed world the source follows the store like any replica.
+    pub fn watch_upstream(&mut self) {
+        let executed = self.oracles.history.executed();
+        let lacking = self.sources.primary().lacks(executed);
+        if self.healed_us.is_some() && !lacking.is_empty() {
+            self.catch_up();
+        }
+    }
+}
