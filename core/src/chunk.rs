@@ -60,7 +60,7 @@ pub enum Part {
 }
 
 /// A transaction, or a piece of one, inside a chunk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Transaction {
     /// Its GTID.
     pub gtid: Gtid,

@@ -5,12 +5,14 @@
 pub mod auth;
 pub mod chunk;
 pub mod event;
+pub mod fingerprint;
 pub mod gtid;
 pub mod log;
 pub mod node;
 pub mod packet;
 pub mod planted;
 pub mod reader;
+pub mod recording;
 pub mod replica;
 pub mod source;
 pub mod types;

@@ -11,6 +11,7 @@ pub mod plant;
 #[cfg(feature = "planted")]
 pub mod planted;
 pub mod probe;
+pub mod recorded;
 pub mod replica;
 #[cfg(feature = "ring2")]
 pub mod ring2;

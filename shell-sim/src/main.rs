@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use kingbus_sim::plant::Plant;
+use kingbus_sim::recorded::replay_file;
 use kingbus_sim::run::{Failure, FailureKind, Outcome, run};
 use kingbus_sim::schedule::Schedule;
 use kingbus_sim::shrink::shrink;
@@ -48,10 +49,16 @@ enum Command {
         #[arg(long)]
         full: bool,
     },
-    /// Plays a schedule that is written in a file: the same as `run --file`.
+    /// Plays a schedule that is written in a file, the same as `run --file`; or does again what a node in
+    /// production did.
     Replay {
-        /// The file.
-        file: PathBuf,
+        /// The file with the schedule.
+        #[arg(required_unless_present = "recorded", conflicts_with = "recorded")]
+        file: Option<PathBuf>,
+        /// A recording made by `kingbus serve --record`. Prints the state the node comes to; exit code 10 if
+        /// it panics, 12 if it does anything else than what was recorded.
+        #[arg(long)]
+        recorded: Option<PathBuf>,
         /// Only the hash.
         #[arg(long)]
         quiet: bool,
@@ -156,10 +163,17 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Run { which, quiet } => play(&which, if quiet { How::Quiet } else { How::Full }),
         Command::Explain { which, full } => play(&which, if full { How::Full } else { How::Story }),
-        Command::Replay { file, quiet } => {
+        Command::Replay {
+            recorded: Some(file),
+            ..
+        } => replay_file(&file).map(|report| {
+            println!("{report}");
+            report.exit_code()
+        }),
+        Command::Replay { file, quiet, .. } => {
             let which = Which {
                 seed: None,
-                file: Some(file),
+                file,
                 nodes: None,
                 plant: None,
             };

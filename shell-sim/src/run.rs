@@ -103,26 +103,28 @@ thread_local! {
     static RUNNING: RefCell<bool> = const { RefCell::new(false) };
 }
 
-/// Plays a schedule; its event log is printed as `print` says.
-pub fn run(schedule: &Schedule, plant: Option<Plant>, print: Print) -> Outcome {
+/// Does something in which a node may panic. Error: its words.
+pub(crate) fn guarded<T>(act: impl FnOnce() -> T) -> Result<T, String> {
     keep_panics();
     RUNNING.with(|running| *running.borrow_mut() = true);
+    let done = catch_unwind(AssertUnwindSafe(act));
+    RUNNING.with(|running| *running.borrow_mut() = false);
+    done.map_err(|_| {
+        PANIC
+            .with(|kept| kept.borrow_mut().take())
+            .unwrap_or_default()
+    })
+}
+
+/// Plays a schedule; its event log is printed as `print` says.
+pub fn run(schedule: &Schedule, plant: Option<Plant>, print: Print) -> Outcome {
     let trace = Trace::new(print);
     let mut world = None;
-    let played = catch_unwind(AssertUnwindSafe(|| {
+    let played = guarded(|| {
         let world = world.insert(World::new(schedule.clone(), plant, trace));
         play(world)
-    }));
-    RUNNING.with(|running| *running.borrow_mut() = false);
-    let found = match played {
-        Ok(found) => found,
-        Err(_) => {
-            let text = PANIC
-                .with(|kept| kept.borrow_mut().take())
-                .unwrap_or_default();
-            Some((FailureKind::Crash, text))
-        }
-    };
+    });
+    let found = played.unwrap_or_else(|text| Some((FailureKind::Crash, text)));
     let Some(world) = world else {
         let text = found.map_or_else(String::new, |(_, text)| text);
         let failure = Failure {

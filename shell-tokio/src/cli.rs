@@ -8,7 +8,7 @@ use kingbus_core::node::status::{SourceStatus, Status};
 use serde_json::{Value, json};
 
 use crate::client::{Client, Method};
-use crate::config::{ADMIN_DEFAULT, Config, parse_start};
+use crate::config::{ADMIN_DEFAULT, Config, Record, parse_start};
 use crate::secret::Secret;
 use crate::{serve, show};
 
@@ -28,6 +28,12 @@ enum Command {
         /// The node's configuration, see kingbus.example.toml
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
+        /// Record what the node is told, for its developers: a new file, which will hold binlog
+        #[arg(long, value_name = "FILE")]
+        record: Option<PathBuf>,
+        /// The recording ends when its file would be longer
+        #[arg(long, value_name = "MIB", default_value_t = 4096, requires = "record")]
+        record_mib_max: u64,
     },
     /// Show what a node is doing
     Status {
@@ -105,8 +111,16 @@ impl Cli {
     /// Does what the command line says. Error: one text for the user.
     pub fn run(self) -> Result<(), String> {
         match self.command {
-            Command::Serve { config } => {
-                let config = Config::load(&config).map_err(|error| error.to_string())?;
+            Command::Serve {
+                config,
+                record,
+                record_mib_max,
+            } => {
+                let mut config = Config::load(&config).map_err(|error| error.to_string())?;
+                config.record = record.map(|file| Record {
+                    file,
+                    bytes_max: record_mib_max.saturating_mul(1 << 20),
+                });
                 serve::run(&config)
             }
             Command::Status { node, json } => {

@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::disk::Disk;
 use crate::http::Requests;
 use crate::peers::Peers;
+use crate::recording::Recording;
 use crate::replicas::Registry;
 use crate::serving::ServingState;
 use crate::source::Connector;
@@ -111,6 +112,7 @@ pub struct Driver {
     outlets: Outlets,
     /// Inputs that come of carrying out effects.
     own: VecDeque<Input>,
+    recording: Option<Recording>,
 }
 
 /// Why the driver ended before it was told to.
@@ -129,19 +131,29 @@ impl std::fmt::Display for DriverError {
 }
 
 impl Driver {
-    /// A driver of this node.
-    pub fn new(node: Node, inputs: Inputs, outlets: Outlets) -> Driver {
+    /// A driver of this node, which has said nothing yet.
+    pub fn new(
+        node: Node,
+        inputs: Inputs,
+        outlets: Outlets,
+        recording: Option<Recording>,
+    ) -> Driver {
         Driver {
             node,
             inputs,
             outlets,
             own: VecDeque::new(),
+            recording,
         }
     }
 
     /// Drives until `stop`, then lets the disk finish. To be run on a thread of its own.
     pub async fn run(mut self, stop: oneshot::Receiver<()>) -> Result<(), DriverError> {
         let ended = self.drive(stop).await;
+        // A driver that failed may have left effects in the node.
+        if let (Some(recording), Ok(())) = (&mut self.recording, &ended) {
+            recording.end(&self.node);
+        }
         self.outlets.disk.stop().await;
         ended
     }
@@ -188,17 +200,30 @@ impl Driver {
     }
 
     fn step(&mut self, input: Input) -> Result<(), DriverError> {
-        self.node.step(input);
+        self.tell(input);
         self.effects()
+    }
+
+    fn tell(&mut self, input: Input) {
+        if let Some(recording) = &mut self.recording {
+            recording.input(&input);
+        }
+        self.node.step(input);
     }
 
     fn effects(&mut self) -> Result<(), DriverError> {
         loop {
             while let Some(effect) = self.node.poll() {
+                if let Some(recording) = &mut self.recording {
+                    recording.effect(&effect);
+                }
                 self.carry_out(effect)?;
             }
+            if let Some(recording) = &mut self.recording {
+                recording.settled(&self.node);
+            }
             match self.own.pop_front() {
-                Some(input) => self.node.step(input),
+                Some(input) => self.tell(input),
                 None => return Ok(()),
             }
         }

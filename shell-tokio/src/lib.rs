@@ -22,6 +22,7 @@ mod journal;
 mod opening;
 pub mod os;
 pub mod peers;
+pub mod recording;
 pub mod replicas;
 pub mod secret;
 pub mod serve;

@@ -237,7 +237,7 @@ mod tests {
             recent_rows_max: RECENT_ROWS_MAX_DEFAULT,
         };
         let (stop, stopped) = oneshot::channel();
-        let driver = Driver::new(Node::new(config, opened.recovered), inputs, outlets);
+        let driver = Driver::new(Node::new(config, opened.recovered), inputs, outlets, None);
         let driver = runtime.spawn(driver.run(stopped));
         let status = runtime.block_on(async {
             for host in sources {

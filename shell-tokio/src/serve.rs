@@ -27,6 +27,7 @@ use crate::http::{self, Answerer, Requests};
 use crate::opening::{self, Opened, Trouble};
 use crate::os::{self, TcpListener};
 use crate::peers::{self, Credentials, Peers};
+use crate::recording::Recording;
 use crate::replicas::{self, Registry};
 use crate::secret::Keys;
 use crate::serving::ServingState;
@@ -154,9 +155,13 @@ impl Base<'_> {
             requests: requests.clone(),
         };
         let node_config = self.node_config();
+        let record = config.record.as_ref();
+        let begun = record.map(|record| Recording::begin(record, &node_config, &opened.recovered));
+        let (recording, writing) = begun.transpose()?.unzip();
         let (stop_node, stopped) = oneshot::channel();
         let (ended_to, mut ended) = oneshot::channel();
-        let driver = Driver::new(Node::new(node_config, opened.recovered), inputs, outlets);
+        let node = Node::new(node_config, opened.recovered);
+        let driver = Driver::new(node, inputs, outlets, recording);
         let thread = os::spawn("node", async move {
             // Nobody listens once the process is being stopped.
             let _ = ended_to.send(driver.run(stopped).await);
@@ -189,6 +194,8 @@ impl Base<'_> {
         let _ = stop_node.send(());
         if timeout(STOP_TIMEOUT, thread.ended()).await.is_err() {
             warn!("the disk is slow; what it has not written is not acknowledged either");
+        } else if let Some(writing) = writing {
+            os::blocking(|| writing.finish()).await;
         }
         result
     }

@@ -30,6 +30,8 @@ pub struct Node {
     process: Option<Process>,
     /// Starts the program in another way, for example with less disk; see [`Node::wrap`].
     wrap: Vec<String>,
+    /// Where what it is told is recorded.
+    record: Option<PathBuf>,
 }
 
 impl Node {
@@ -48,6 +50,9 @@ impl Node {
             .arg("serve")
             .arg("--config")
             .arg(self.folder.join("kingbus.toml"));
+        if let Some(file) = &self.record {
+            command.arg("--record").arg(file);
+        }
         command.env_remove("KINGBUS_ADMIN");
         let name = format!("node {}", self.id);
         self.process = Some(Process::start(&name, command, &self.log_file()));
@@ -56,6 +61,13 @@ impl Node {
     /// Puts a program before kingbus, which must `exec` its last arguments.
     pub fn wrap(&mut self, program: &[&str]) {
         self.wrap = program.iter().map(|&word| word.to_owned()).collect();
+    }
+
+    /// Records what it is told from its next start on; returns the file.
+    pub fn record(&mut self) -> PathBuf {
+        let file = self.folder.join("recording");
+        self.record = Some(file.clone());
+        file
     }
 
     /// As a crash ends it.
@@ -339,5 +351,6 @@ fn prepare_node(folder: &Path, id: usize, addresses: &[u16]) -> Node {
         admin,
         process: None,
         wrap: Vec::new(),
+        record: None,
     }
 }

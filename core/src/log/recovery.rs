@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use raft::eraftpb::{Entry, EntryType};
+use serde::{Deserialize, Serialize};
 
 use super::record::{Kind, RecordHeader};
 use super::scan::{Damage, Read, Tail, scan};
@@ -35,7 +36,7 @@ struct Fold {
 }
 
 /// What a node begins with.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Recovered {
     /// State after the last entry known to be committed.
     pub applied: Applied,

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 use raft::eraftpb::Entry;
+use serde::{Deserialize, Serialize};
 
 use super::record::{
     ALIGNMENT, Kind, RECORD_HEADER_LEN, RecordHeader, SEGMENT_HEADER_LEN, SegmentHeader,
@@ -16,7 +17,7 @@ use crate::planted::{Bug, planted};
 use crate::types::{Index, SegmentId, Span, Term};
 
 /// Term and vote, as Raft wants them kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HardState {
     /// Raft's current term.
     pub term: u64,
@@ -28,7 +29,7 @@ pub struct HardState {
 ///
 /// A segment is written only after everything in the segments before it is durable, so a bad record in
 /// any but the last segment is damage.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub struct Writer {
     cluster: Uuid,
     segment_bytes: u64,
@@ -48,7 +49,7 @@ pub struct Writer {
 }
 
 /// Where the log ended when the node was opened.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct End {
     /// The last segment; 0 when there is none.
     pub segment: SegmentId,

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 use super::Node;
 use super::catalog::{Command, SourceDefinition};
 use super::config::{REQUEST_MS_MAX, REQUESTS_MAX};
@@ -12,7 +14,7 @@ use super::status::{DiskStatus, MemberStatus, SourceStatus, Status};
 use crate::types::{Coordinate, Tick};
 
 /// Requests that wait for their entry: by number, the shell's token and when to give up.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize)]
 pub(super) struct Requests {
     last: u64,
     waiting: BTreeMap<u64, (u64, Tick)>,

@@ -1,11 +1,13 @@
 //! What a node is told at its start, and the bounds it keeps.
 
+use serde::{Deserialize, Serialize};
+
 use super::members::Members;
 use crate::gtid::Uuid;
 use crate::types::NodeId;
 
 /// Settings of one node.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Config {
     /// This node.
     pub id: NodeId,

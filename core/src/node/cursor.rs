@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
+use serde::Serialize;
 
 use super::applied::Applied;
 use super::config::{CURSOR_ROWS_MAX, REPLICA_CREDIT_BYTES};
@@ -48,7 +49,7 @@ pub(super) enum Act {
 }
 
 /// A question to the disk; one at a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(super) enum Question {
     Checkpoint(Index),
     Rows(Index, Index),
@@ -77,7 +78,7 @@ impl Question {
 
 /// The binary search: the start lies after `best`, and the last checkpoint that is contained in the
 /// replica's set lies in `low..=high`, if it is a better one.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 struct Search {
     low: u64,
     high: u64,
@@ -86,7 +87,7 @@ struct Search {
 }
 
 /// One replica's place.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub(super) struct Cursor {
     pub(super) request: DumpRequest,
     search: Option<Search>,

@@ -3,22 +3,25 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use serde::Serialize;
 
-use super::Node;
 use super::index::{BinlogFile, Checkpoint, Row};
 use super::port::{DiskEffect, Effect};
 use super::raft_log::{FETCH_ROWS_MAX, Wanted};
+use super::{Node, fingerprint};
 use crate::types::ReplicaId;
 
 /// Questions without an answer so far.
-#[derive(Default)]
+#[derive(Default, Serialize)]
 pub(super) struct Reads {
     last: u64,
     waiting: BTreeMap<u64, Asker>,
 }
 
 /// Who asked.
+#[derive(Serialize)]
 enum Asker {
+    #[serde(serialize_with = "fingerprint::context")]
     Raft(raft::GetEntriesContext),
     Replica(ReplicaId),
 }

@@ -100,7 +100,7 @@ pub struct Checkpoint {
 }
 
 /// One change of the index.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub enum IndexOp {
     /// Put by `row.index`.
     Row(Row),

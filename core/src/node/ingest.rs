@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use raft::eraftpb::{Entry, Message, MessageType};
+use serde::Serialize;
 
 use super::Node;
 use super::applied::Applied;
@@ -18,7 +19,7 @@ use crate::planted::{Bug, planted};
 use crate::types::{Epoch, Index, Term, Tick};
 
 /// The leader's side of the connection to the source.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize)]
 pub(super) struct Ingest {
     pub(super) state: State,
     /// The connection, of the last one there was.
@@ -36,7 +37,7 @@ pub(super) struct Ingest {
 }
 
 /// Where the connection is.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize)]
 pub(super) enum State {
     /// Not the leader, or no source is named.
     #[default]

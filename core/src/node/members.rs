@@ -9,7 +9,7 @@ use protobuf::Message as _;
 use raft::eraftpb::{
     ConfChangeSingle, ConfChangeTransition, ConfChangeType, ConfChangeV2, ConfState,
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::planted::{Bug, planted};
 use crate::types::NodeId;
@@ -395,6 +395,20 @@ pub struct Reconfiguration {
 }
 
 impl Eq for Reconfiguration {}
+
+impl Serialize for Reconfiguration {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_bytes(&self.encode())
+    }
+}
+
+impl<'de> Deserialize<'de> for Reconfiguration {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let body = Vec::<u8>::deserialize(from)?;
+        let read = Reconfiguration::decode(&body);
+        read.ok_or_else(|| serde::de::Error::custom("not a change of the configuration"))
+    }
+}
 
 impl Reconfiguration {
     /// The body of an entry of Raft's type `EntryConfChangeV2`: Raft's own encoding, whose context is a

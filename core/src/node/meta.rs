@@ -1,6 +1,7 @@
 //! What a node keeps in memory of an entry: everything but its payload.
 
 use raft::eraftpb::{Entry, EntryType};
+use serde::{Deserialize, Serialize};
 
 use super::catalog::Command;
 use super::index::{ChunkRow, Content, Row};
@@ -11,7 +12,7 @@ use crate::gtid::GtidSet;
 use crate::types::{Index, Span, Term};
 
 /// An entry without its payload.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Meta {
     /// What the index will say of it.
     pub row: Row,
@@ -20,7 +21,7 @@ pub struct Meta {
 }
 
 /// What an entry changes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Change {
     /// Nothing more.
     None,

@@ -11,6 +11,7 @@ pub mod catalog;
 pub mod config;
 mod cursor;
 mod fetch;
+mod fingerprint;
 mod handover;
 pub mod index;
 mod ingest;
@@ -28,6 +29,7 @@ pub mod status;
 use std::collections::VecDeque;
 
 use raft::RawNode;
+use serde::Serialize;
 
 use self::admin::Requests;
 use self::applied::Applied;
@@ -44,11 +46,13 @@ use crate::log::{Recovered, Writer};
 use crate::planted::{Bug, planted};
 use crate::types::Tick;
 
-/// The state machine of one node.
+/// The state machine of one node. It is serialised for its [`fingerprint`](Node::fingerprint) alone.
+#[derive(Serialize)]
 pub struct Node {
     config: Config,
     now: Tick,
     out: VecDeque<Effect>,
+    #[serde(serialize_with = "fingerprint::raft")]
     raft: RawNode<RaftLog>,
     writer: Writer,
     /// Writes that were not answered, with what may only be said when they are durable.
@@ -66,7 +70,7 @@ pub struct Node {
 }
 
 /// What the node knows of its disk.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 struct Disk {
     full: bool,
     damaged: Option<String>,

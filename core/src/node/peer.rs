@@ -11,12 +11,13 @@
 use bytes::{Buf, Bytes};
 use protobuf::Message as _;
 use raft::eraftpb::{Entry, Message};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::reader::Reader;
 use crate::types::{Index, NodeId, SegmentId, Span};
 
 /// A Raft message with what kingbus adds to it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Envelope {
     /// The sender.
     pub from: NodeId,
@@ -27,7 +28,17 @@ pub struct Envelope {
     /// From a leader: the receiver is not a member of the cluster.
     pub gone: bool,
     /// The message. An entry whose `context` is a span (see [`entry_span`]) has its payload there.
+    #[serde(
+        serialize_with = "super::fingerprint::message",
+        deserialize_with = "read_message"
+    )]
     pub message: Message,
+}
+
+/// Reads a message of Raft in its own form.
+fn read_message<'de, D: Deserializer<'de>>(from: D) -> Result<Message, D::Error> {
+    let bytes = Vec::<u8>::deserialize(from)?;
+    Message::parse_from_bytes(&bytes).map_err(serde::de::Error::custom)
 }
 
 /// What goes on the wire, in order.

@@ -4,6 +4,7 @@
 //! out in the order in which they come out. None of them blocks the node; answers come back as inputs.
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use super::catalog::{SourceDefinition, SourceFacts};
 use super::index::{BinlogFile, Checkpoint, IndexOp, Row};
@@ -16,7 +17,7 @@ pub use crate::source::StoredFile;
 use crate::types::{Epoch, Index, NodeId, ReplicaId, SegmentId, Slice, Span};
 
 /// What a shell tells the node.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Input {
     /// [`TICK_MS`](crate::types::TICK_MS) milliseconds have passed.
     Tick,
@@ -33,7 +34,7 @@ pub enum Input {
 }
 
 /// From another node.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[allow(clippy::large_enum_variant)] // nearly all are the large one
 pub enum PeerInput {
     /// A message; it may be lost, late, doubled or out of order, but not altered.
@@ -43,7 +44,7 @@ pub enum PeerInput {
 }
 
 /// From the connection to the source. Inputs of an epoch that is not the running one are ignored.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum SourceInput {
     /// Logged in, and these are the source's facts; waits for [`SourceEffect::Dump`].
     Established {
@@ -71,7 +72,7 @@ pub enum SourceInput {
 }
 
 /// What the shell does with the source.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub enum SourceEffect {
     /// Open a connection (ending any other): log in, ask for the facts, answer `Established`.
     Connect {
@@ -104,7 +105,7 @@ pub enum SourceEffect {
 }
 
 /// From a client connection.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum ReplicaInput {
     /// Start a dump. The node answers with `Send`s, or `Refuse`.
     Dump {
@@ -128,7 +129,7 @@ pub enum ReplicaInput {
 }
 
 /// Events to a client.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub enum ReplicaEffect {
     /// Frame and send these events, in this order: `head` (whole events made by the node), then
     /// the stored bytes of `body` (whole events, or a piece of one that the next `body` goes on with;
@@ -165,7 +166,7 @@ pub enum ReplicaEffect {
 }
 
 /// To the disk.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub enum DiskEffect {
     /// Make a segment file of this length, preallocated. Comes before the first write to it.
     Create {
@@ -226,7 +227,7 @@ pub enum DiskEffect {
 }
 
 /// From the disk.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum DiskInput {
     /// All writes up to `seq` are durable.
     Written {
@@ -271,7 +272,7 @@ pub enum DiskInput {
 }
 
 /// From the operator.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum AdminInput {
     /// What is going on?
     Status {
@@ -295,7 +296,7 @@ pub enum AdminInput {
 }
 
 /// To the operator.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub enum AdminEffect {
     /// Answer to `Status`.
     Status {
@@ -319,7 +320,7 @@ pub enum AdminEffect {
 }
 
 /// Whether client connections are served now. Told whenever it changes, first right after start.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub enum Serving {
     /// Yes; greet with this version string, and answer `@@global.binlog_checksum` with this.
     Yes {
@@ -336,7 +337,7 @@ pub enum Serving {
 }
 
 /// What the shell must do.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub enum Effect {
     /// Send to another node; may be dropped when its queue is full (then say `Unreachable`).
     /// Entries without data are filled in from their span by the shell, see [`Envelope`].

@@ -6,7 +6,9 @@ use std::collections::VecDeque;
 
 use raft::eraftpb::{ConfState, Entry, EntryType, HardState, Snapshot};
 use raft::{Error, GetEntriesContext, RaftState, StorageError};
+use serde::Serialize;
 
+use super::fingerprint;
 use super::index::{Content, Row};
 use super::meta::Meta;
 use super::peer::set_entry_span;
@@ -20,8 +22,11 @@ pub const FETCH_ROWS_MAX: usize = 256;
 pub const MESSAGE_BYTES_MAX: u64 = 1 << 20;
 
 /// The log without payloads.
+#[derive(Serialize)]
 pub struct RaftLog {
+    #[serde(serialize_with = "fingerprint::message")]
     hard: HardState,
+    #[serde(serialize_with = "fingerprint::message")]
     conf: ConfState,
     /// First index of each term, ascending.
     terms: Vec<(Index, Term)>,
@@ -35,12 +40,14 @@ pub struct RaftLog {
 }
 
 /// Older entries that Raft wants to send.
+#[derive(Serialize)]
 pub struct Wanted {
     /// First index.
     pub from: Index,
     /// One past the last.
     pub to: Index,
     /// For `on_entries_fetched`.
+    #[serde(serialize_with = "fingerprint::context")]
     pub context: GetEntriesContext,
 }
 

@@ -6,6 +6,7 @@
 
 use raft::StateRole;
 use raft::eraftpb::{ConfChangeType, ConfChangeV2, Entry, EntryType, Message, MessageType};
+use serde::Serialize;
 
 use super::Node;
 use super::config::{PROMOTED_BEHIND_MAX, REQUEST_MS_MAX};
@@ -16,7 +17,7 @@ use crate::planted::{Bug, planted};
 use crate::types::{Index, NodeId, Tick};
 
 /// Who belongs to the cluster, as this node deals with it.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize)]
 pub(super) struct Reconfiguring {
     /// Whether the shell is still to be told of the members.
     untold: bool,
@@ -29,7 +30,7 @@ pub(super) struct Reconfiguring {
 }
 
 /// An operator's request.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 struct Asked {
     token: u64,
     /// What the members are when it is done.

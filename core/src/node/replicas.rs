@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 use super::Node;
 use super::cursor::{Act, Cursor, View};
 use super::port::{DumpRequest, Effect, ReplicaEffect, ReplicaInput};
@@ -13,7 +15,7 @@ use crate::types::ReplicaId;
 const FATAL_ERROR_READING_BINLOG: u16 = 1236;
 
 /// Cursors by connection.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize)]
 pub(super) struct Replicas {
     cursors: BTreeMap<ReplicaId, Cursor>,
 }

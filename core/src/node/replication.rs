@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 
 use raft::eraftpb::{Entry, HardState as RaftHardState, Message, MessageType};
 use raft::{RawNode, StateRole};
+use serde::Serialize;
 
 use super::Node;
 use super::config::{
     COMMIT_NOTE_TICKS, COMMITTED_BYTES_MAX, Config, ELECTION_TICKS, HEARTBEAT_TICKS,
     INFLIGHT_MESSAGES_MAX,
 };
+use super::fingerprint;
 use super::index::{Checkpoint, IndexOp};
 use super::members::Members;
 use super::meta::{Change, Meta};
@@ -21,6 +23,7 @@ use crate::planted::{Bug, planted};
 use crate::types::{Index, NodeId, Tick};
 
 /// A write that was not answered.
+#[derive(Serialize)]
 pub(super) struct Pending {
     /// Number of the `Ready` it came from.
     ready: u64,
@@ -29,6 +32,7 @@ pub(super) struct Pending {
     /// Whether it brings a new term or vote.
     hard: bool,
     /// What may be said when it is durable.
+    #[serde(serialize_with = "fingerprint::messages")]
     messages: Vec<Message>,
     /// When it was given to the disk.
     pub(super) since: Tick,

@@ -1,6 +1,8 @@
 //! Whether this node may serve replicas: only while it is current (a replica never leaves a source that
 //! is connected and stale).
 
+use serde::Serialize;
+
 use super::Node;
 use super::config::{CONTACT_LOST_MS, LAG_MS_MAX};
 use super::port::{Effect, Serving};
@@ -8,7 +10,7 @@ use crate::planted::{Bug, planted};
 use crate::types::{Index, Tick};
 
 /// How current this node is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Currency {
     /// When a leader was last heard of (or this node was one).
     contact: Option<Tick>,

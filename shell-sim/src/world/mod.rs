@@ -10,6 +10,7 @@ mod host;
 mod members;
 mod operator;
 mod peers;
+mod recorded;
 mod replicas;
 mod sources;
 mod start;
@@ -25,6 +26,7 @@ use self::event::{Event, Timed};
 use self::host::Host;
 use self::members::Wishes;
 use self::operator::Operator;
+use self::recorded::Recorded;
 use crate::network::Network;
 use crate::oracles::{Oracles, Violation};
 use crate::plant::Plant;
@@ -53,6 +55,8 @@ pub struct World {
     sources: Sources,
     commits: Rng,
     replicas: Vec<Replica>,
+    /// What nodes were told, of those that are recorded.
+    recorded: Option<Recorded>,
     operator: Operator,
     wishes: Wishes,
     /// Term and leader when the last joint configuration began.
@@ -106,6 +110,7 @@ impl World {
             commits: Rng::new(seed, "commits", 0),
             sources,
             replicas,
+            recorded: None,
             operator: Operator::default(),
             wishes: Wishes::default(),
             joint_of: None,
@@ -303,6 +308,9 @@ impl World {
             return Ok(());
         }
         self.oracles.members.step(node);
+        if let Some(recorded) = &mut self.recorded {
+            recorded.input(node, &input);
+        }
         host.node.as_mut().expect("it runs").step(input);
         self.drain(node, life)
     }
@@ -310,7 +318,13 @@ impl World {
     fn drain(&mut self, node: usize, life: u64) -> Result<(), Violation> {
         while self.hosts[node].is(life) {
             let next = self.hosts[node].node.as_mut().and_then(|node| node.poll());
-            let Some(effect) = next else { break };
+            let Some(effect) = next else {
+                self.record_state(node);
+                break;
+            };
+            if let Some(recorded) = &mut self.recorded {
+                recorded.effect(node, &effect);
+            }
             if let Some((left, fault)) = &mut self.hosts[node].effects_left {
                 if *left == 0 {
                     let fault = *fault;

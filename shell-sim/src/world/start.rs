@@ -64,6 +64,9 @@ impl World {
         });
         let config = self.config(node);
         let host = &mut self.hosts[node];
+        if let Some(recorded) = &mut self.recorded {
+            recorded.begin(node, &config, &recovered);
+        }
         host.node = Some(Node::new(config, recovered));
         let life = host.life;
         let first_tick = host.rng.range(1, TICK_US);

@@ -49,6 +49,7 @@ pub(super) fn parse(
         identity,
         source: file.source.map(|section| at.source(section)).transpose()?,
         cluster,
+        record: None,
     })
 }
 

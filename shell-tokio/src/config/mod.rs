@@ -38,6 +38,17 @@ pub struct Config {
     pub source: Option<Source>,
     /// The other nodes; None: this node is alone.
     pub cluster: Option<Cluster>,
+    /// Whether the node is recorded; said on the command line.
+    pub record: Option<Record>,
+}
+
+/// A recording of what the node is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The file.
+    pub file: PathBuf,
+    /// Its greatest length, in bytes.
+    pub bytes_max: u64,
 }
 
 /// The port for replicas.
