@@ -64,11 +64,10 @@ bugs! {
     RaftEntriesKept = "raft-entries-kept": "Raft sees entries behind one that was replaced.",
 
     // Members.
-    LostTermTold = "lost-term-told": "A voter alone tells learners of a term that it may lose.",
     LearnerCounted = "learner-counted": "A learner counts like a voter.",
     OutgoingIgnored = "outgoing-ignored": "A change of voters needs no majority of the old ones.",
     JointNeverLeft = "joint-never-left": "Nobody ends a change of voters.",
-    LeavingLeaderStays = "leaving-leader-stays": "A leader that is no voter any more goes on.",
+    LeavingLeaderStays = "leaving-leader-stays": "A leader that leaves does not hand over, and goes on.",
     CheckpointForgetsMembers = "checkpoint-forgets-members":
         "A checkpoint leaves out who belongs to the cluster.",
     MembersTakenWhenRead = "members-taken-when-read":

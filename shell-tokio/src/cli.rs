@@ -4,11 +4,12 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use kingbus_core::node::status::{SourceStatus, Status};
+use kingbus_core::node::status::{MemberStatus, SourceStatus, Status};
 use serde_json::{Value, json};
 
 use crate::client::{Client, Method};
 use crate::config::{ADMIN_DEFAULT, Config, Record, parse_start};
+use crate::http::Change;
 use crate::secret::Secret;
 use crate::{serve, show};
 
@@ -47,6 +48,59 @@ enum Command {
     Source {
         #[command(subcommand)]
         command: SourceCommand,
+    },
+    /// Show or change which nodes belong to the cluster; changes are asked of the leader
+    Members {
+        #[command(subcommand)]
+        command: MembersCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum MembersCommand {
+    /// List the members
+    List {
+        #[command(flatten)]
+        node: NodeArgs,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Add a node as a learner: it gets the log and serves replicas, and has no vote
+    Add {
+        #[command(flatten)]
+        node: NodeArgs,
+        /// Its cluster.id
+        id: u64,
+        /// Where other nodes reach it
+        address: String,
+    },
+    /// Make learners that have caught up voters
+    Promote {
+        #[command(flatten)]
+        node: NodeArgs,
+        /// Their numbers
+        #[arg(required = true)]
+        ids: Vec<u64>,
+        /// Remove this node in the same step; may be repeated
+        #[arg(long, value_name = "ID")]
+        remove: Vec<u64>,
+    },
+    /// Make voters learners
+    Demote {
+        #[command(flatten)]
+        node: NodeArgs,
+        /// Their numbers
+        #[arg(required = true)]
+        ids: Vec<u64>,
+    },
+    /// Remove nodes from the cluster
+    Remove {
+        #[command(flatten)]
+        node: NodeArgs,
+        /// Their numbers
+        #[arg(required = true)]
+        ids: Vec<u64>,
     },
 }
 
@@ -134,6 +188,7 @@ impl Cli {
                 say(&show::status(&status))
             }
             Command::Source { command } => command.run(),
+            Command::Members { command } => command.run(),
         }
     }
 }
@@ -160,6 +215,39 @@ impl SourceCommand {
                 say(&(show::source(&source) + "\n"))
             }
         }
+    }
+}
+
+impl MembersCommand {
+    fn run(self) -> Result<(), String> {
+        let (node, changes) = match self {
+            MembersCommand::List { node, json } => {
+                let value = node.client()?.ask(Method::Get, "/members")?;
+                if json {
+                    return say(&pretty(&value));
+                }
+                let members: Vec<MemberStatus> = serde_json::from_value(value)
+                    .map_err(|error| format!("members of another version ({error}): use --json"))?;
+                return say(&members.iter().map(show::member).collect::<String>());
+            }
+            MembersCommand::Add { node, id, address } => {
+                (node, vec![Change::Add { node: id, address }])
+            }
+            MembersCommand::Promote { node, ids, remove } => {
+                let promoted = ids.into_iter().map(Change::Promote);
+                let removed = remove.into_iter().map(Change::Remove);
+                (node, promoted.chain(removed).collect())
+            }
+            MembersCommand::Demote { node, ids } => {
+                (node, ids.into_iter().map(Change::Demote).collect())
+            }
+            MembersCommand::Remove { node, ids } => {
+                (node, ids.into_iter().map(Change::Remove).collect())
+            }
+        };
+        let body = serde_json::to_value(changes).expect("changes are always encodable");
+        node.client()?.ask(Method::Post(body), "/members")?;
+        say("done: a majority of the voters knows it\n")
     }
 }
 

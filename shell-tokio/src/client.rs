@@ -20,6 +20,7 @@ pub(crate) struct Client {
 pub(crate) enum Method {
     Get,
     Put(Value),
+    Post(Value),
     Delete,
 }
 
@@ -44,6 +45,7 @@ impl Client {
             .as_ref()
             .map(|token| format!("Bearer {}", token.reveal()));
         let name = "authorization";
+        let posts = matches!(method, Method::Post(_));
         let answer = match method {
             Method::Get => {
                 let request = self.agent.get(&url);
@@ -59,11 +61,13 @@ impl Client {
                     .fold(request, |request, token| request.header(name, token))
                     .call()
             }
-            Method::Put(body) => {
-                let request = self
-                    .agent
-                    .put(&url)
-                    .header("content-type", "application/json");
+            Method::Put(body) | Method::Post(body) => {
+                let request = if posts {
+                    self.agent.post(&url)
+                } else {
+                    self.agent.put(&url)
+                };
+                let request = request.header("content-type", "application/json");
                 let request = token
                     .iter()
                     .fold(request, |request, token| request.header(name, token));

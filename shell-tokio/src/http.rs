@@ -7,6 +7,8 @@
 //! | `GET /source` | 200, the source without its password |
 //! | `PUT /source` | 200 when a majority has it; body: [`NewSource`] |
 //! | `DELETE /source` | 200 when a majority has it; nothing is followed any more |
+//! | `GET /members` | 200, the members as this node knows them |
+//! | `POST /members` | 200 when it is done, on the leader; body: a list of [`Change`]s, made in one step |
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,8 +23,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use kingbus_core::node::catalog::SourceDefinition;
+use kingbus_core::node::members::MemberChange;
 use kingbus_core::node::port::{AdminEffect, AdminInput};
 use kingbus_core::node::status::{SourceStatus, Status};
+use kingbus_core::types::NodeId;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::oneshot;
@@ -59,6 +63,40 @@ pub struct NewSource {
     /// Whether to be a semi-synchronous replica; true unless given.
     #[serde(default = "yes")]
     pub semi_sync: bool,
+}
+
+/// One change in the body of `POST /members`, for example `{"add": {"node": 4, "address": "h:7307"}}` or
+/// `{"promote": 4}`.
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub enum Change {
+    /// This node joins as a learner.
+    Add {
+        /// Its `cluster.id`.
+        node: u64,
+        /// Where other nodes reach it.
+        address: String,
+    },
+    /// This learner becomes a voter.
+    Promote(u64),
+    /// This voter becomes a learner.
+    Demote(u64),
+    /// This node leaves.
+    Remove(u64),
+}
+
+impl From<Change> for MemberChange {
+    fn from(change: Change) -> MemberChange {
+        match change {
+            Change::Add { node, address } => MemberChange::Add {
+                id: NodeId(node),
+                address,
+            },
+            Change::Promote(node) => MemberChange::Promote(NodeId(node)),
+            Change::Demote(node) => MemberChange::Demote(NodeId(node)),
+            Change::Remove(node) => MemberChange::Remove(NodeId(node)),
+        }
+    }
 }
 
 fn mysql_port() -> u16 {
@@ -108,10 +146,18 @@ impl Requests {
 
     /// Has the cluster follow this source. Error: why not, and what to do.
     pub async fn set_source(&self, definition: Option<SourceDefinition>) -> Result<(), String> {
-        match self
-            .ask(|token| AdminInput::SetSource { token, definition })
+        self.request(|token| AdminInput::SetSource { token, definition })
             .await
-        {
+    }
+
+    /// Changes the members in one step. Error: why not, and what to do.
+    pub async fn change_members(&self, changes: Vec<MemberChange>) -> Result<(), String> {
+        self.request(|token| AdminInput::ChangeMembers { token, changes })
+            .await
+    }
+
+    async fn request(&self, request: impl FnOnce(u64) -> AdminInput) -> Result<(), String> {
+        match self.ask(request).await {
             Some(Answer::Done) => Ok(()),
             Some(Answer::Refused(text)) => Err(text),
             Some(Answer::Status(_)) | None => Err("the node does not answer".to_owned()),
@@ -170,6 +216,8 @@ pub struct Port {
     pub keys: Keys,
     /// What requests must bear, if anything.
     pub token: Option<Secret>,
+    /// Whether other nodes can reach this one.
+    pub clustered: bool,
 }
 
 impl Port {
@@ -179,6 +227,7 @@ impl Port {
             .route("/healthz", get(healthz))
             .route("/status", get(status))
             .route("/source", get(source).put(put_source).delete(delete_source))
+            .route("/members", get(members).post(post_members))
             .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
             .layer(middleware::from_fn_with_state(self.clone(), authorize))
             .with_state(self);
@@ -195,17 +244,26 @@ impl Port {
         }
     }
 
-    async fn set_source(&self, definition: Option<SourceDefinition>) -> Response {
-        let set = match &self.answerer {
-            Answerer::Node(requests) => requests.set_source(definition).await,
+    /// Has the node do something, and says whether it is done.
+    async fn done<F>(&self, request: impl FnOnce(Arc<Requests>) -> F) -> Response
+    where
+        F: Future<Output = Result<(), String>>,
+    {
+        let done = match &self.answerer {
+            Answerer::Node(requests) => request(requests.clone()).await,
             Answerer::Damaged(_) => {
                 Err("this node's disk cannot be trusted; ask another node".to_owned())
             }
         };
-        match set {
+        match done {
             Ok(()) => Json(json!({ "done": true })).into_response(),
             Err(text) => error(StatusCode::SERVICE_UNAVAILABLE, &text),
         }
+    }
+
+    async fn set_source(&self, definition: Option<SourceDefinition>) -> Response {
+        self.done(|requests| async move { requests.set_source(definition).await })
+            .await
     }
 }
 
@@ -276,6 +334,28 @@ async fn delete_source(State(port): State<Port>) -> Response {
     port.set_source(None).await
 }
 
+async fn members(State(port): State<Port>) -> Response {
+    match port.status().await {
+        Ok(status) => Json(status.members).into_response(),
+        Err(response) => response,
+    }
+}
+
+async fn post_members(State(port): State<Port>, body: Bytes) -> Response {
+    let changes: Vec<Change> = match serde_json::from_slice(&body) {
+        Ok(changes) => changes,
+        Err(wrong) => return error(StatusCode::BAD_REQUEST, &wrong.to_string()),
+    };
+    if !port.clustered {
+        let text = "other nodes cannot reach this one: its configuration has no [cluster]";
+        return error(StatusCode::BAD_REQUEST, text);
+    }
+    let changes: Vec<MemberChange> = changes.into_iter().map(MemberChange::from).collect();
+    info!("an operator changes the members: {changes:?}");
+    port.done(|requests| async move { requests.change_members(changes).await })
+        .await
+}
+
 /// The body of a `PUT /source`, its password sealed. The text of an error holds nothing of a password.
 fn parse(body: &[u8], keys: &Keys) -> Result<SourceDefinition, String> {
     let new: NewSource = serde_json::from_slice(body).map_err(|error| match error.classify() {
@@ -328,6 +408,23 @@ mod tests {
         let definition = read(body).expect("accepted");
         assert_eq!((definition.port, definition.semi_sync), (3306, true));
         assert!(!format!("{definition:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn changes_of_members_are_read() {
+        let body = r#"[{"add":{"node":4,"address":"h:1"}},{"promote":5},{"remove":1}]"#;
+        let changes: Vec<Change> = serde_json::from_str(body).expect("accepted");
+        let changes: Vec<MemberChange> = changes.into_iter().map(MemberChange::from).collect();
+        let added = MemberChange::Add {
+            id: NodeId(4),
+            address: "h:1".to_owned(),
+        };
+        let rest = [
+            MemberChange::Promote(NodeId(5)),
+            MemberChange::Remove(NodeId(1)),
+        ];
+        assert_eq!(changes, [&[added][..], &rest].concat());
+        assert!(serde_json::from_str::<Vec<Change>>(r#"[{"eject":1}]"#).is_err());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `kingbus serve`: opens the log, starts node and ports, and ends them in order.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,8 +26,8 @@ use crate::folder::Folder;
 use crate::http::{self, Answerer, Requests};
 use crate::opening::{self, Opened, Trouble};
 use crate::os::{self, TcpListener};
-use crate::peers::{self, Credentials, Peers};
 use crate::recording::Recording;
+use crate::peers::{self, Credentials, Heard, Peers};
 use crate::replicas::{self, Registry};
 use crate::secret::Keys;
 use crate::serving::ServingState;
@@ -77,6 +77,7 @@ struct Base<'a> {
     replicas: TcpListener,
     admin: TcpListener,
     peers: Option<TcpListener>,
+    heard: Arc<Heard>,
 }
 
 /// Runs a node on an opened folder until `stop`, on the running runtime. Error: one text for the
@@ -102,6 +103,7 @@ pub async fn serve(
         replicas: bind("replicas.listen", &config.replicas.listen).await?,
         admin: bind("admin.listen", &config.admin.listen.to_string()).await?,
         peers,
+        heard: Arc::default(),
     };
     let data = folder.path().to_owned();
     let opened = os::blocking(move || opening::open(&data, uuid)).await;
@@ -226,7 +228,10 @@ impl Base<'_> {
         let (config, uuid) = (self.config, self.uuid);
         let alone = BTreeMap::from([(config.node(), String::new())]);
         let nodes = config.cluster.as_ref().map_or(&alone, |c| &c.nodes);
-        let members = nodes.iter().map(|(id, address)| Member {
+        // A node that joins learns from the log who belongs to the cluster.
+        let joins = config.cluster.as_ref().is_some_and(|c| c.join);
+        let members = nodes.iter().filter(|_| !joins);
+        let members = members.map(|(id, address)| Member {
             id: NodeId(*id),
             address: address.clone(),
             role: Role::Voter,
@@ -267,7 +272,8 @@ impl Base<'_> {
             node,
             keys: self.keys.clone(),
         };
-        Peers::start(own, reader.clone())
+        let address = &cluster.nodes[&cluster.id];
+        Peers::start(own, address, self.heard.clone(), reader.clone())
     }
 
     fn start_ports(
@@ -288,10 +294,9 @@ impl Base<'_> {
                 node,
                 keys: self.keys.clone(),
             };
-            let known: BTreeSet<NodeId> = cluster.nodes.keys().map(|id| NodeId(*id)).collect();
             // A node whose log cannot be read takes no messages.
             if reader.is_some() {
-                tokio::spawn(peers::listen(listener, own, known, inbox.clone()));
+                tokio::spawn(peers::listen(listener, own, self.heard, inbox.clone()));
             }
         }
         let password = Password::new(config.replicas.password.reveal().as_bytes());
@@ -321,6 +326,7 @@ impl Base<'_> {
                 answerer,
                 keys: self.keys,
                 token,
+                clustered: config.cluster.is_some(),
             }
             .listen(self.admin),
         );

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use kingbus_core::node::status::{ReplicaStatus, SourceStatus, Status};
+use kingbus_core::node::status::{MemberStatus, ReplicaStatus, SourceStatus, Status};
 
 /// A few lines that say what is going on.
 pub(crate) fn status(status: &Status) -> String {
@@ -51,10 +51,25 @@ pub(crate) fn status(status: &Status) -> String {
             None => status.disk.state.clone(),
         },
     );
+    for one in &status.members {
+        line("member", member(one).trim_end().to_owned());
+    }
     for one in &status.replicas {
         line("replica", replica(one));
     }
     out
+}
+
+/// A member of the cluster in one line.
+pub(crate) fn member(member: &MemberStatus) -> String {
+    let mut text = format!("{} {} {}", member.node, member.role, member.address);
+    if member.outgoing {
+        text.push_str(", a change is running");
+    }
+    if let Some(lacks) = member.lacks.filter(|lacks| *lacks > 0) {
+        write!(text, ", lacks {lacks} entries").expect("text can be written to a string");
+    }
+    text + "\n"
 }
 
 /// The source in one line.

@@ -19,6 +19,9 @@ use crate::{ports, programs, wait};
 /// Bound for a cluster to agree on a leader and serve.
 const READY: Duration = Duration::from_secs(30);
 
+/// Of all clusters.
+const SECRET: &str = "a secret of these tests, long enough";
+
 /// One node: its folder, its ports, and its process while it runs.
 #[derive(Debug)]
 pub struct Node {
@@ -213,6 +216,23 @@ impl Cluster {
         Cluster { nodes, links }
     }
 
+    /// Starts a further node, which has to be added to the cluster; returns where others reach it.
+    pub fn join(&mut self, scratch: &Scratch) -> String {
+        let (id, port) = (self.nodes.len() + 1, ports::free());
+        let folder = scratch.folder(&format!("node{id}"));
+        let mut node = prepare_node(&folder, id, &[]);
+        let address = format!("127.0.0.1:{port}");
+        let config = fs::read_to_string(node.config()).expect("just written");
+        let cluster = format!(
+            "[cluster]\nid = {id}\nsecret = \"{SECRET}\"\njoin = true\n\
+             nodes = [{{ id = {id}, address = \"{address}\" }}]\n"
+        );
+        fs::write(node.config(), config + &cluster).expect("a configuration file");
+        node.start();
+        self.nodes.push(node);
+        address
+    }
+
     /// Starts all that do not run.
     pub fn start_all(&mut self) {
         for node in &mut self.nodes {
@@ -331,7 +351,7 @@ fn prepare_node(folder: &Path, id: usize, addresses: &[u16]) -> Node {
     );
     if addresses.len() > 1 {
         text.push_str(&format!(
-            "[cluster]\nid = {id}\nsecret = \"a secret of these tests, long enough\"\nnodes = [\n"
+            "[cluster]\nid = {id}\nsecret = \"{SECRET}\"\nnodes = [\n"
         ));
         for (at, port) in addresses.iter().enumerate() {
             writeln!(

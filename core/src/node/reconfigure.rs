@@ -234,7 +234,8 @@ impl Node {
             let entry = self.config.members.found();
             self.propose_members(&entry);
         } else if self.applied.members.is_joint() && !planted(Bug::JointNeverLeft) {
-            if self.applied.members.is_voter(self.config.id) {
+            let stays = self.applied.members.is_voter(self.config.id);
+            if stays || planted(Bug::LeavingLeaderStays) {
                 let entry = self.applied.members.leave();
                 self.propose_members(&entry);
             } else {

@@ -189,12 +189,12 @@ impl Node {
         // A voter alone leads before its own disk has the term. Who hears of it must find it there again
         // after a crash.
         let unsure = hard.is_some() || self.pending.iter().any(|pending| pending.hard);
-        let mut later = Vec::new();
-        if unsure && !planted(Bug::LostTermTold) {
-            later = messages;
+        let (now, mut later) = if unsure {
+            (Vec::new(), messages)
         } else {
-            self.send(messages);
-        }
+            (messages, Vec::new())
+        };
+        self.send(now);
         if hard.is_some() || !entries.is_empty() {
             self.write(hard, &entries);
         }

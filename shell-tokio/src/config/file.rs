@@ -280,6 +280,7 @@ impl Reading<'_> {
             id: section.id,
             listen,
             nodes,
+            join: section.join,
             secret,
         })
     }

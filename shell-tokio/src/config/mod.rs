@@ -106,8 +106,11 @@ pub struct Cluster {
     pub id: u64,
     /// Where other nodes reach this one.
     pub listen: String,
-    /// All nodes, this one included: address and port.
+    /// The nodes that a new cluster begins with, this one included: address and port. Who belongs to it
+    /// later is in the log.
     pub nodes: BTreeMap<u64, String>,
+    /// This node joins a cluster that is there already, which is told to add it.
+    pub join: bool,
     /// Shared by all nodes.
     pub secret: Secret,
 }

@@ -67,6 +67,8 @@ pub(super) struct ClusterSection {
     pub(super) secret: Option<String>,
     pub(super) secret_file: Option<PathBuf>,
     pub(super) nodes: Vec<NodeEntry>,
+    #[serde(default)]
+    pub(super) join: bool,
 }
 
 #[derive(Deserialize)]

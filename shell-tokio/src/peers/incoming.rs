@@ -1,6 +1,5 @@
 //! Connections from other nodes, for what they say.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 
@@ -13,6 +12,7 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use super::handshake::{self, Credentials};
+use super::heard::Heard;
 use super::{CONNECT_TIMEOUT, SILENCE_MAX, frame};
 use crate::driver::Inbox;
 use crate::os::{TcpListener, TcpStream};
@@ -22,15 +22,11 @@ const CONNECTIONS_MAX: usize = 64;
 
 const BUFFER_BYTES: usize = 64 << 10;
 
-/// Takes connections of the nodes in `known`, for ever.
-pub async fn listen(
-    listener: TcpListener,
-    own: Credentials,
-    known: BTreeSet<NodeId>,
-    inbox: Inbox,
-) {
+/// Takes connections of nodes that know the secret, for ever. Who belongs to the cluster is not asked
+/// here: a node that lacks the end of the log may not know.
+pub async fn listen(listener: TcpListener, own: Credentials, heard: Arc<Heard>, inbox: Inbox) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let (own, known) = (Arc::new(own), Arc::new(known));
+    let own = Arc::new(own);
     loop {
         let place = places.clone().acquire_owned().await.expect("never closed");
         let (stream, address) = match listener.accept().await {
@@ -41,10 +37,10 @@ pub async fn listen(
                 continue;
             }
         };
-        let (own, known, inbox) = (own.clone(), known.clone(), inbox.clone());
+        let (own, heard, inbox) = (own.clone(), heard.clone(), inbox.clone());
         tokio::spawn(async move {
             let _place = place;
-            if let Err(text) = serve(stream, &own, &known, &inbox).await {
+            if let Err(text) = serve(stream, &own, &heard, &inbox).await {
                 info!("connection from {address} on the port for nodes ended: {text}");
             }
         });
@@ -54,17 +50,18 @@ pub async fn listen(
 async fn serve(
     mut stream: TcpStream,
     own: &Credentials,
-    known: &BTreeSet<NodeId>,
+    heard: &Heard,
     inbox: &Inbox,
 ) -> Result<(), String> {
     super::prepare(&stream).map_err(|error| error.to_string())?;
-    let peer = timeout(CONNECT_TIMEOUT, handshake::answer(&mut stream, own, known))
+    let peer = timeout(CONNECT_TIMEOUT, handshake::answer(&mut stream, own))
         .await
         .map_err(|_| "no handshake in time".to_owned())?
         .map_err(|error| error.to_string())?;
     receive(
         BufReader::with_capacity(BUFFER_BYTES, stream),
         own,
+        heard,
         peer,
         inbox,
     )
@@ -75,9 +72,16 @@ async fn serve(
 async fn receive(
     mut stream: BufReader<TcpStream>,
     own: &Credentials,
+    heard: &Heard,
     peer: NodeId,
     inbox: &Inbox,
 ) -> io::Result<()> {
+    let address = timeout(SILENCE_MAX, frame::read(&mut stream)).await;
+    let address = address.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+    if !heard.says(peer, &address) {
+        let text = "it does not say where it is; is it of another version?";
+        return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+    }
     loop {
         let frame = timeout(SILENCE_MAX, frame::read(&mut stream)).await;
         let frame = frame.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;

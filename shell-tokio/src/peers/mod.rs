@@ -5,6 +5,7 @@
 
 mod frame;
 mod handshake;
+mod heard;
 mod incoming;
 mod outgoing;
 
@@ -22,6 +23,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 pub use self::handshake::Credentials;
+pub use self::heard::Heard;
 pub use self::incoming::listen;
 use crate::disk::Reader;
 use crate::os::{self, TcpStream};
@@ -54,6 +56,9 @@ pub struct Peers {
 /// What is needed to call a peer.
 struct Caller {
     own: Credentials,
+    /// Where this node is called.
+    address: String,
+    heard: Arc<Heard>,
     reader: Reader,
     runtime: Handle,
 }
@@ -76,12 +81,15 @@ struct State {
 }
 
 impl Peers {
-    /// Nobody is called yet; connections are made on the running runtime.
-    pub fn start(own: Credentials, reader: Reader) -> Peers {
+    /// Nobody is called yet; connections are made on the running runtime. `address` is what others are
+    /// told to call.
+    pub fn start(own: Credentials, address: &str, heard: Arc<Heard>, reader: Reader) -> Peers {
         Peers {
             peers: BTreeMap::new(),
             caller: Some(Caller {
                 own,
+                address: address.to_owned(),
+                heard,
                 reader,
                 runtime: Handle::current(),
             }),
@@ -108,7 +116,12 @@ impl Peers {
     /// Queues a message. Returns the peer when Raft is to be told that messages to it are dropped.
     pub fn send(&mut self, envelope: Envelope) -> Option<NodeId> {
         let id = envelope.to;
-        // Nobody knows where a node is that is no member.
+        if !self.peers.contains_key(&id) {
+            // Not a member, as far as this node knows: it can be answered if it called.
+            let caller = self.caller.as_ref()?;
+            let address = caller.heard.address(id)?;
+            self.peers.insert(id, caller.call(id, &address));
+        }
         let peer = self.peers.get_mut(&id)?;
         let dropped_before = peer.state.dropped.swap(false, Ordering::Relaxed);
         let sent =
@@ -131,6 +144,7 @@ impl Caller {
         let link = outgoing::Link {
             peer,
             address: address.to_owned(),
+            own_address: self.address.clone(),
             own: self.own.clone(),
             reader: self.reader.clone(),
             state: state.clone(),
@@ -212,10 +226,10 @@ mod tests {
         tokio::spawn(listen(
             listener,
             credentials(2, secret),
-            [NodeId(1)].into(),
+            Arc::default(),
             inbox,
         ));
-        let mut peers = Peers::start(credentials(1, "s"), reader);
+        let mut peers = Peers::start(credentials(1, "s"), "there:1", Arc::default(), reader);
         peers.set(&Members::new(vec![Member {
             id: NodeId(2),
             address,

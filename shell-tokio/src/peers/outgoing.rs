@@ -32,6 +32,7 @@ const WRITE_BYTES: usize = 1 << 20;
 pub(super) struct Link {
     pub(super) peer: NodeId,
     pub(super) address: String,
+    pub(super) own_address: String,
     pub(super) own: Credentials,
     pub(super) reader: Reader,
     pub(super) state: Arc<State>,
@@ -110,6 +111,7 @@ impl Link {
         frames: &mut mpsc::Receiver<Frame>,
     ) -> io::Result<()> {
         let mut out = Outgoing::default();
+        out.frame(vec![Bytes::copy_from_slice(self.own_address.as_bytes())]);
         loop {
             match timeout(ALIVE_PAUSE, frames.recv()).await {
                 Ok(None) => return Ok(()),
