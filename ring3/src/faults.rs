@@ -15,8 +15,15 @@ use crate::world::{Shared, Word, World, now_us};
 
 /// Settings of the network that madsim's has no counterpart for: its delays have one distribution, the
 /// order of datagrams is always free, none comes twice, and links have no capacity.
-const WITHOUT_COUNTERPART: [&str; 4] =
-    ["slow_ppm", "duplicate_ppm", "reorder_ppm", "link_bytes_max"];
+const WITHOUT_COUNTERPART: [&str; 7] = [
+    "slow_ppm",
+    "duplicate_ppm",
+    "reorder_ppm",
+    "link_bytes_max",
+    "link_kib_s",
+    "tail_ppm",
+    "hot_bytes",
+];
 
 /// Plays the faults, and heals everything when their time is over.
 pub async fn play(shared: Shared) {
@@ -243,6 +250,7 @@ impl World {
             }
             Moment::Syncing | Moment::Inside => host.armed.push(fault),
             Moment::Effects(count) => host.effects_left = Some((count, fault)),
+            Moment::Starting => self.pass_over("crash starting"),
         }
     }
 

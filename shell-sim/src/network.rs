@@ -1,4 +1,11 @@
-//! The network between nodes: delays, losses, doubles, overtaking, cut links, bounded links.
+//! The network between nodes: delays with slow tails, losses, doubles, overtaking, cut links, links of
+//! bounded capacity and queue, connections that die.
+//!
+//! A shell keeps one connection for each direction of each pair. What is sent on it arrives in order, or
+//! not at all from the place on where it died, a half frame included. The sender finds out later, or at
+//! once; until then what it says is lost without a word, then dropped with one, until it has connected
+//! again. The receiver reads each connection for itself, so what the new one brings may overtake what it
+//! still had of the old one.
 
 use std::collections::BTreeMap;
 
@@ -26,13 +33,37 @@ struct Link {
     last_us: u64,
     /// Bytes on their way.
     bytes: u64,
+    /// Until when it is busy with the bytes before.
+    busy_us: u64,
+    /// Connections before this one.
+    connection: u64,
+    /// What the one before had on its way is lost from then on.
+    dead_from_us: u64,
+    /// When the sender finds out that its connection is dead, and when it has the next one.
+    noticed_us: u64,
+    again_us: u64,
+    /// The connection dies inside of the next large frame; the sender finds out after so long.
+    dies_inside: Option<u64>,
 }
+
+/// A connection dies inside of a frame of so many bytes.
+const LARGE_FRAME_BYTES: u64 = 1_000;
+
+/// Doublings of a delay at most.
+const DOUBLINGS_MAX: u32 = 10;
+
+/// Longest time for which a receiver still gets what arrived on a dead connection.
+const BUFFERED_US_MAX: u64 = 5_000;
+
+/// Shortest and longest time until a sender has connected again.
+const RECONNECT_US_MIN: u64 = 50_000;
+const RECONNECT_US_MAX: u64 = 1_000_000;
 
 /// What becomes of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// It arrives then; and again then, if doubled.
-    Arrives(u64, Option<u64>),
+    /// It arrives then on this connection; and again then, if doubled.
+    Arrives(u64, u64, Option<u64>),
     /// It is lost; the sender notices if `noticed`.
     Lost {
         /// Whether the sender finds out.
@@ -57,6 +88,12 @@ impl Network {
             cuts: 0,
             last_us: 0,
             bytes: 0,
+            busy_us: 0,
+            connection: 0,
+            dead_from_us: 0,
+            noticed_us: 0,
+            again_us: 0,
+            dies_inside: None,
         })
     }
 
@@ -74,7 +111,12 @@ impl Network {
     /// All links work, and nothing is lost from now on.
     pub fn heal(&mut self) {
         self.healed = true;
-        self.links.values_mut().for_each(|link| link.cuts = 0);
+        for link in self.links.values_mut() {
+            (link.cuts, link.dies_inside) = (0, None);
+            (link.noticed_us, link.again_us) = (0, 0);
+            // What waits on a slow link holds up nothing that comes now.
+            (link.last_us, link.busy_us, link.bytes) = (0, 0, 0);
+        }
     }
 
     /// Whether everything may pass everywhere.
@@ -82,9 +124,29 @@ impl Network {
         self.links.values().all(|link| link.cuts == 0)
     }
 
-    /// Whether a message on its way gets through now.
-    pub fn passes(&mut self, ends: Ends) -> bool {
-        self.link(ends).cuts == 0
+    /// The connection dies, and the sender finds out after so long.
+    pub fn kill(&mut self, now_us: u64, ends: Ends, unnoticed_us: u64) {
+        self.link(ends).die(now_us, unnoticed_us);
+    }
+
+    /// It dies inside of the next large frame.
+    pub fn kill_inside(&mut self, ends: Ends, unnoticed_us: u64) {
+        self.link(ends).dies_inside = Some(unnoticed_us);
+    }
+
+    /// Whether a connection waits for a large frame to die in.
+    pub fn waits_to_die(&self, ends: Ends) -> bool {
+        self.links
+            .get(&ends)
+            .is_some_and(|link| link.dies_inside.is_some())
+    }
+
+    /// Whether a message that is on its way on this connection gets through now.
+    pub fn passes(&mut self, now_us: u64, ends: Ends, connection: u64) -> bool {
+        let link = self.link(ends);
+        let is_alive = link.connection == connection
+            || (link.connection == connection + 1 && now_us < link.dead_from_us);
+        link.cuts == 0 && is_alive
     }
 
     /// A message of so many bytes leaves.
@@ -97,16 +159,27 @@ impl Network {
                 noticed: full || link.rng.chance(300_000),
             };
         }
+        if now_us < link.again_us {
+            return Fate::Lost {
+                noticed: now_us >= link.noticed_us,
+            };
+        }
+        if link.dies_inside.is_some() && len >= LARGE_FRAME_BYTES {
+            let unnoticed_us = link.dies_inside.take().unwrap_or_default();
+            link.die(now_us, unnoticed_us);
+            return Fate::Lost { noticed: false };
+        }
         if !healed && link.rng.chance(world.loss_ppm) {
             return Fate::Lost {
                 noticed: link.rng.chance(300_000),
             };
         }
         link.bytes += len;
-        let first = link.arrival(now_us, world, healed);
+        let sent_us = link.transmitted(now_us, len, world, healed);
+        let first = link.arrival(sent_us, world, healed);
         let doubled = !healed && link.rng.chance(world.duplicate_ppm);
         let again = doubled.then(|| first + link.rng.range(0, 10 * world.delay_us_max));
-        Fate::Arrives(first, again)
+        Fate::Arrives(first, link.connection, again)
     }
 
     /// A message has arrived, or was lost on its way.
@@ -117,6 +190,24 @@ impl Network {
 }
 
 impl Link {
+    fn die(&mut self, now_us: u64, unnoticed_us: u64) {
+        self.connection += 1;
+        self.dead_from_us = now_us + self.rng.below(BUFFERED_US_MAX);
+        self.noticed_us = now_us + unnoticed_us;
+        self.again_us = self.noticed_us + self.rng.range(RECONNECT_US_MIN, RECONNECT_US_MAX);
+        (self.last_us, self.busy_us) = (0, 0);
+    }
+
+    /// When the last byte has left.
+    fn transmitted(&mut self, now_us: u64, len: u64, world: &Settings, healed: bool) -> u64 {
+        if world.link_kib_s == 0 || healed {
+            return now_us;
+        }
+        let us = len * 1_000_000 / (world.link_kib_s << 10);
+        self.busy_us = self.busy_us.max(now_us) + us;
+        self.busy_us
+    }
+
     fn arrival(&mut self, now_us: u64, world: &Settings, healed: bool) -> u64 {
         let mut delay = self.rng.range(
             world.delay_us_min,
@@ -124,6 +215,13 @@ impl Link {
         );
         if !healed && self.rng.chance(world.slow_ppm) {
             delay *= self.rng.range(2, 100);
+        }
+        if !healed && world.tail_ppm > 0 {
+            let mut doublings = 0;
+            while doublings < DOUBLINGS_MAX && self.rng.chance(world.tail_ppm) {
+                doublings += 1;
+            }
+            delay <<= doublings;
         }
         let at = now_us + delay;
         if !healed && self.rng.chance(world.reorder_ppm) {
@@ -143,7 +241,7 @@ mod tests {
         let arrivals = |world: &Settings| {
             let mut network = Network::new(3);
             let sent = (0..200).map(|n| match network.send(n, (0, 1), 1, world) {
-                Fate::Arrives(at, _) => at,
+                Fate::Arrives(at, ..) => at,
                 Fate::Lost { .. } => panic!("nothing is lost here"),
             });
             sent.collect::<Vec<u64>>()
@@ -173,5 +271,55 @@ mod tests {
             network.send(0, (0, 1), 1, &world),
             Fate::Arrives(..)
         ));
+    }
+
+    #[test]
+    fn large_messages_take_their_time_and_hold_up_what_is_behind() {
+        let world = Settings {
+            link_kib_s: 1_000,
+            delay_us_max: 200,
+            ..Settings::default()
+        };
+        let mut network = Network::new(3);
+        let mut arrives = |len| match network.send(0, (0, 1), len, &world) {
+            Fate::Arrives(at, ..) => at,
+            Fate::Lost { .. } => panic!("nothing is lost here"),
+        };
+        assert!(arrives(10) < 1_000);
+        assert!(arrives(1 << 20) > 1_000_000);
+        assert!(arrives(10) > 1_000_000);
+    }
+
+    #[test]
+    fn what_a_dead_connection_had_on_its_way_is_lost() {
+        let (mut network, world) = (Network::new(3), Settings::default());
+        let Fate::Arrives(_, old, _) = network.send(0, (0, 1), 1, &world) else {
+            panic!("nothing is lost here");
+        };
+        assert!(network.passes(10, (0, 1), old));
+        network.kill(10, (0, 1), 1_000);
+        assert!(!network.passes(10 + BUFFERED_US_MAX, (0, 1), old));
+        let unnoticed = network.send(500, (0, 1), 1, &world);
+        assert_eq!(unnoticed, Fate::Lost { noticed: false });
+        let noticed = network.send(1_500, (0, 1), 1, &world);
+        assert_eq!(noticed, Fate::Lost { noticed: true });
+        let later = 1_010 + RECONNECT_US_MAX;
+        let Fate::Arrives(at, new, _) = network.send(later, (0, 1), 1, &world) else {
+            panic!("it is connected again");
+        };
+        assert!(network.passes(at, (0, 1), new) && !network.passes(at, (0, 1), old));
+    }
+
+    #[test]
+    fn a_connection_dies_inside_of_a_large_frame() {
+        let (mut network, world) = (Network::new(3), Settings::default());
+        network.kill_inside((0, 1), 0);
+        assert!(matches!(
+            network.send(0, (0, 1), 1, &world),
+            Fate::Arrives(..)
+        ));
+        let large = network.send(0, (0, 1), LARGE_FRAME_BYTES, &world);
+        assert_eq!(large, Fate::Lost { noticed: false });
+        assert!(!network.waits_to_die((0, 1)));
     }
 }

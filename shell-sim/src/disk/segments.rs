@@ -180,6 +180,11 @@ impl Segments {
         self.begun = (segment, offset);
     }
 
+    /// Whether the first segment is being made, and nothing is durable.
+    pub fn is_unborn(&self) -> bool {
+        !self.files.is_empty() && self.files.values().all(|file| file.durable.is_empty())
+    }
+
     /// Deletes a file.
     pub fn delete(&mut self, segment: SegmentId) {
         self.files.remove(&segment);

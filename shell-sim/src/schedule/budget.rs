@@ -15,7 +15,11 @@ impl What {
         };
         match hardware {
             Hardware::Corrupt { target, .. } | Hardware::LoseWrite { target, .. } => Some(*target),
-            Hardware::StuckDisk { .. } | Hardware::BadReads { .. } => None,
+            Hardware::StuckDisk { .. }
+            | Hardware::BadReads { .. }
+            | Hardware::Disconnect { .. }
+            | Hardware::ClockJump { .. }
+            | Hardware::ClockStop { .. } => None,
         }
     }
 }

@@ -36,8 +36,11 @@ pub enum Moment {
     Syncing,
     /// After so many more effects of the node; those behind are never carried out.
     Effects(u64),
-    /// As soon as some parts of a transaction, but not all, were stored.
+    /// As soon as some parts of a transaction, but not all, were stored; of a connection: inside of a
+    /// large frame.
     Inside,
+    /// While it starts: it reads its log, or has just begun.
+    Starting,
 }
 
 /// What a crash does to the index, which is never synced.

@@ -1,7 +1,9 @@
 //! A schedule from a seed. Swarm style: how likely each thing is, is itself drawn, and often 0, so
 //! that seeds differ in kind and not only in detail.
 
+mod clocks;
 mod disk;
+mod links;
 mod members;
 
 use super::{Fault, IndexLoss, Moment, Schedule, Settings, Sides, Target, What};
@@ -20,6 +22,9 @@ impl Schedule {
         faults.extend(members::faults(seed, nodes, &settings));
         disk::settings(seed, &mut settings);
         faults.extend(disk::faults(seed, nodes, &settings));
+        links::settings(seed, &mut settings);
+        faults.extend(links::faults(seed, nodes, &settings));
+        faults.extend(clocks::faults(seed, nodes, &settings));
         disk::only_stuck(seed, &mut settings, &mut faults);
         faults.sort_by_key(|fault| fault.at_ms);
         let mut schedule = Schedule {
@@ -120,14 +125,7 @@ impl Weights {
     }
 
     fn pick(&self, rng: &mut Rng) -> usize {
-        let mut at = rng.below(self.0.iter().sum::<u64>().max(1));
-        for (kind, weight) in self.0.iter().enumerate() {
-            if at < *weight {
-                return kind;
-            }
-            at -= weight;
-        }
-        0
+        pick(rng, &self.0)
     }
 }
 
@@ -155,11 +153,7 @@ fn fault(
     nodes: u64,
     world: &Settings,
 ) -> Vec<Fault> {
-    let target = match rng.below(3) {
-        0 => Target::Leader,
-        1 => Target::Follower,
-        _ => Target::Node(rng.range(1, nodes)),
-    };
+    let target = target(rng, nodes);
     let moment = match rng.below(4) {
         0 => Moment::Now,
         1 | 2 => Moment::Syncing,
@@ -309,6 +303,27 @@ fn inside_huge(
             what: huge,
         },
     ]
+}
+
+/// One of the kinds with these weights.
+fn pick(rng: &mut Rng, weights: &[u64]) -> usize {
+    let mut at = rng.below(weights.iter().sum::<u64>().max(1));
+    for (kind, weight) in weights.iter().enumerate() {
+        if at < *weight {
+            return kind;
+        }
+        at -= weight;
+    }
+    0
+}
+
+/// Any node.
+fn target(rng: &mut Rng, nodes: u64) -> Target {
+    match rng.below(3) {
+        0 => Target::Leader,
+        1 => Target::Follower,
+        _ => Target::Node(rng.range(1, nodes)),
+    }
 }
 
 #[cfg(test)]

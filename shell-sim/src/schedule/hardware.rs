@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::Target;
 use super::text::Words;
+use super::{Moment, Target};
 
 /// What fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +37,27 @@ pub enum Hardware {
         target: Target,
         /// How.
         how: BadReads,
+    },
+    /// The connection on which a node sends to another dies; it finds out after the fault's time.
+    Disconnect {
+        /// The sender.
+        from: Target,
+        /// The receiver.
+        to: Target,
+        /// Now, or inside of the next large frame.
+        moment: Moment,
+    },
+    /// A clock jumps ahead.
+    ClockJump {
+        /// The node.
+        target: Target,
+        /// So many milliseconds, all at once.
+        by_ms: u64,
+    },
+    /// A clock stands still while the node goes on.
+    ClockStop {
+        /// The node.
+        target: Target,
     },
 }
 
@@ -78,6 +99,11 @@ impl fmt::Display for Hardware {
                 write!(f, "{what} {target}")
             }
             Hardware::BadReads { target, how } => write!(f, "bad-reads {target} {how}"),
+            Hardware::Disconnect { from, to, moment } => {
+                write!(f, "disconnect {from} to {to} {moment}")
+            }
+            Hardware::ClockJump { target, by_ms } => write!(f, "clock-jump {target} by {by_ms}"),
+            Hardware::ClockStop { target } => write!(f, "clock-stop {target}"),
         }
     }
 }
@@ -94,6 +120,9 @@ impl Hardware {
                 target.map(|target| Hardware::LoseWrite { target, elsewhere })
             }
             "bad-reads" => bad_reads(words),
+            "disconnect" => disconnect(words),
+            "clock-jump" => clock_jump(words),
+            "clock-stop" => words.target().map(|target| Hardware::ClockStop { target }),
             _ => return None,
         };
         Some(what)
@@ -150,4 +179,22 @@ impl Harm {
 impl BadReads {
     /// All of them.
     pub const ALL: [BadReads; 2] = [BadReads::Failing, BadReads::Misdirected];
+}
+
+fn disconnect(words: &mut Words<'_>) -> Result<Hardware, String> {
+    let from = words.target()?;
+    words.this("to")?;
+    let (to, moment) = (words.target()?, words.moment()?);
+    match moment {
+        Moment::Now | Moment::Inside => Ok(Hardware::Disconnect { from, to, moment }),
+        Moment::Syncing | Moment::Effects(_) | Moment::Starting => {
+            Err(format!("'{moment}' is not now or inside"))
+        }
+    }
+}
+
+fn clock_jump(words: &mut Words<'_>) -> Result<Hardware, String> {
+    let target = words.target()?;
+    let by_ms = words.by()?;
+    Ok(Hardware::ClockJump { target, by_ms })
 }

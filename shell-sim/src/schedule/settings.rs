@@ -58,12 +58,16 @@ settings! {
     delay_us_max = 2_000,
     /// Messages that take up to 100 times as long.
     slow_ppm = 0,
+    /// Delays that are doubled; of those as many again, and so on.
+    tail_ppm = 0,
     /// Messages lost.
     loss_ppm = 0,
     /// Messages that arrive twice.
     duplicate_ppm = 0,
     /// Messages that are overtaken by later ones.
     reorder_ppm = 0,
+    /// What a link carries, in KiB a second; 0: anything at once.
+    link_kib_s = 0,
     /// Bytes on their way over one link at most.
     link_bytes_max = 16 << 20,
 

@@ -130,6 +130,7 @@ impl fmt::Display for Moment {
             Moment::Syncing => f.write_str("syncing"),
             Moment::Effects(count) => write!(f, "effects {count}"),
             Moment::Inside => f.write_str("inside"),
+            Moment::Starting => f.write_str("starting"),
         }
     }
 }
@@ -363,9 +364,10 @@ impl<'a> Words<'a> {
             "now" => Ok(Moment::Now),
             "syncing" => Ok(Moment::Syncing),
             "inside" => Ok(Moment::Inside),
+            "starting" => Ok(Moment::Starting),
             "effects" => Ok(Moment::Effects(self.number("the count of effects")?)),
             other => Err(format!(
-                "'{other}' is not now, syncing, inside or effects N"
+                "'{other}' is not now, syncing, inside, starting or effects N"
             )),
         }
     }

@@ -160,13 +160,18 @@ impl World {
     pub(super) fn stuck_hands_over(&self, node: usize) -> Result<(), Violation> {
         let host = &self.hosts[node];
         let stuck = host.disk.stuck > 0 && host.disk.is_syncing() && host.leads;
-        if !stuck || self.hosts.len() == 1 || self.oracles.elections.leader() != Some(node) {
+        if !stuck
+            || host.stopped > 0
+            || self.hosts.len() == 1
+            || self.oracles.elections.leader() != Some(node)
+        {
             return Ok(());
         }
         let is_well = |other: &Host| {
             let disk = &other.disk;
             let writes = disk.stuck == 0 && !disk.full && disk.slow_us < SLOW_US_MAX;
-            other.node.is_some() && !other.damaged && other.paused == 0 && writes
+            let runs = other.node.is_some() && other.paused == 0 && other.stopped == 0;
+            runs && !other.damaged && writes
         };
         let others = self.hosts.iter().enumerate().filter(|(n, _)| *n != node);
         let lossy = self.schedule.settings.loss_ppm > LOSS_PPM_MAX;

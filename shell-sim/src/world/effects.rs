@@ -135,6 +135,9 @@ impl World {
         life: u64,
         question: DiskEffect,
     ) -> Result<(), Violation> {
+        if !self.hosts[node].is(life) {
+            return Ok(());
+        }
         if !matches!(question, DiskEffect::ReadBody { .. }) {
             let disk = &mut self.hosts[node].disk;
             if disk.index_fails() {

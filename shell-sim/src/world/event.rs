@@ -17,6 +17,7 @@ pub enum Event {
         from: usize,
         to: usize,
         frame: Bytes,
+        connection: u64,
         copy: bool,
     },
     /// A node learns that messages to another are lost.

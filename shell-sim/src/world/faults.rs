@@ -170,13 +170,23 @@ impl World {
                 let life = host.life;
                 return self.crash_planned(node, life, fault);
             }
-            Moment::Syncing | Moment::Inside => host.armed.push(fault),
+            Moment::Syncing | Moment::Inside | Moment::Starting => host.armed.push(fault),
             Moment::Effects(count) => host.effects_left = Some((count, fault)),
         }
         Ok(())
     }
 
-    fn take_armed(&mut self, node: usize, moment: Moment) -> Option<usize> {
+    /// A node dies: what waited for its moment waits no more, unless for the next start.
+    fn disarm(&mut self, node: usize) {
+        let faults = &self.schedule.faults;
+        let waits = |fault: &usize| match &faults[*fault].what {
+            What::Crash { moment, .. } => *moment == Moment::Starting,
+            _ => false,
+        };
+        self.hosts[node].armed.retain(waits);
+    }
+
+    pub(super) fn take_armed(&mut self, node: usize, moment: Moment) -> Option<usize> {
         let faults = &self.schedule.faults;
         let host = &mut self.hosts[node];
         let waits = |fault: &usize| match &faults[*fault].what {
@@ -320,7 +330,8 @@ impl World {
         host.link = None;
         host.reading = false;
         host.effects_left = None;
-        host.armed.clear();
+        self.disarm(node);
+        let host = &mut self.hosts[node];
         let parked = std::mem::take(&mut host.parked);
         host.last_seq = 0;
         for event in parked {
@@ -329,6 +340,7 @@ impl World {
                 to,
                 frame,
                 copy: false,
+                ..
             } = event
             {
                 self.network.arrived((from, to), frame.len() as u64);
@@ -348,6 +360,8 @@ impl World {
         probes.hit_if(leads, "leader_crashed");
         probes.hit_if(owes, "leader_died_owing_acknowledgements");
         probes.hit_if(soon, "crash_soon_after_a_start");
+        let unborn = host.disk.segments.is_unborn();
+        probes.hit_if(unborn, "crash_before_the_first_segment_was_durable");
         probes.hit_if(host.disk.full, "crash_with_a_full_disk");
         probes.hit_if(host.paused > 0, "crash_while_paused");
         probes.hit_if(running == 1, "nobody_runs");
@@ -369,6 +383,8 @@ impl World {
             let host = &mut self.hosts[node];
             host.armed.clear();
             host.effects_left = None;
+            host.stopped = 0;
+            host.heard_us = self.now_us;
             host.disk.slow_us = 0;
             host.disk.healed = true;
             host.paused = host.paused.min(1);

@@ -1,9 +1,12 @@
 //! Hardware fails, and works again.
 
+use kingbus_core::node::port::Input;
+use kingbus_core::types::TICK_MS;
+
 use super::World;
 use crate::oracles::Violation;
 use crate::rng::Rng;
-use crate::schedule::Hardware;
+use crate::schedule::{Hardware, Moment};
 
 impl World {
     pub(super) fn hardware(
@@ -44,6 +47,42 @@ impl World {
                 self.hosts[node].disk.stuck += 1;
                 self.over(lasts_us, number, node, 0);
             }
+            Hardware::Disconnect { from, to, moment } => {
+                let ends = (self.resolve(from), self.resolve(to));
+                if ends.0 != ends.1 && moment == Moment::Inside {
+                    self.network.kill_inside(ends, lasts_us);
+                } else if ends.0 != ends.1 {
+                    self.probes.hit("connection_died");
+                    self.network.kill(self.now_us, ends, lasts_us);
+                }
+            }
+            Hardware::ClockJump { target, by_ms } => {
+                let node = self.resolve(target);
+                return self.jump(node, by_ms);
+            }
+            Hardware::ClockStop { target } => {
+                let node = self.resolve(target);
+                self.probes
+                    .hit_if(self.is_leader(node), "leader_clock_stopped");
+                self.hosts[node].stopped += 1;
+                self.over(lasts_us, number, node, 0);
+            }
+        }
+        Ok(())
+    }
+
+    /// A clock makes up for so much at once.
+    fn jump(&mut self, node: usize, by_ms: u64) -> Result<(), Violation> {
+        let host = &self.hosts[node];
+        if host.node.is_none() || host.paused > 0 {
+            return Ok(());
+        }
+        let life = host.life;
+        let leads = self.is_leader(node);
+        self.probes.hit_if(leads, "leader_clock_jumped");
+        self.probes.hit_if(!leads, "follower_clock_jumped");
+        for _ in 0..by_ms / TICK_MS {
+            self.input(node, life, Input::Tick)?;
         }
         Ok(())
     }
@@ -52,7 +91,16 @@ impl World {
         match what {
             Hardware::BadReads { .. } => self.hosts[node].disk.bad_reads = None,
             Hardware::StuckDisk { .. } => self.unstick(node)?,
-            Hardware::Corrupt { .. } | Hardware::LoseWrite { .. } => {}
+            Hardware::ClockStop { .. } => {
+                let host = &mut self.hosts[node];
+                host.stopped = host.stopped.saturating_sub(1);
+                // It cannot know how long that was.
+                host.heard_us = self.now_us;
+            }
+            Hardware::Corrupt { .. }
+            | Hardware::LoseWrite { .. }
+            | Hardware::Disconnect { .. }
+            | Hardware::ClockJump { .. } => {}
         }
         Ok(())
     }

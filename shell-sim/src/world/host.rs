@@ -25,6 +25,8 @@ pub struct Host {
     pub damaged: bool,
     /// Does nothing by so many faults.
     pub paused: u32,
+    /// Its clock stands still by so many faults.
+    pub stopped: u32,
     /// What came in meanwhile.
     pub parked: VecDeque<Event>,
     /// When a message of another node arrived last, or it came up.
@@ -77,6 +79,7 @@ impl Host {
             disk: Disk::new(seed, number),
             damaged: false,
             paused: 0,
+            stopped: 0,
             parked: VecDeque::new(),
             heard_us: 0,
             greeting: None,

@@ -201,8 +201,9 @@ impl World {
                 from,
                 to,
                 frame,
+                connection,
                 copy,
-            } => self.frame(from, to, frame, copy),
+            } => self.frame(from, to, frame, connection, copy),
             Event::Unreachable { node, life, peer } => {
                 let peer = NodeId(peer as u64 + 1);
                 self.input(node, life, Input::Peer(PeerInput::Unreachable(peer)))
@@ -260,9 +261,13 @@ impl World {
     }
 
     fn tick(&mut self, node: usize, life: u64) -> Result<(), Violation> {
-        if self.hosts[node].is(life) {
-            let us = self.hosts[node].tick_us;
-            self.after(us, Event::Tick { node, life });
+        let host = &self.hosts[node];
+        if host.is(life) {
+            let stopped = host.stopped > 0;
+            self.after(host.tick_us, Event::Tick { node, life });
+            if stopped {
+                return Ok(());
+            }
         }
         self.input(node, life, Input::Tick)
     }

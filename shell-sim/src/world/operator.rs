@@ -125,7 +125,7 @@ impl World {
 
     fn is_current(&self, node: usize) -> Result<(), Violation> {
         let host = &self.hosts[node];
-        if !host.serves || self.oracles.members.is_alone(node) {
+        if !host.serves || host.stopped > 0 || self.oracles.members.is_alone(node) {
             return Ok(());
         }
         serves_while_current(node, self.now_us, host.heard_us)

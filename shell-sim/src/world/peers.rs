@@ -76,11 +76,14 @@ impl World {
             return Ok(());
         };
         let len = frame.len() as u64;
+        let waited = self.network.waits_to_die((from, to));
         let fate = self
             .network
             .send(self.now_us, (from, to), len, &self.schedule.settings);
+        let died = waited && !self.network.waits_to_die((from, to));
+        self.probes.hit_if(died, "connection_died_inside_a_frame");
         match fate {
-            Fate::Arrives(at, again) => {
+            Fate::Arrives(at, connection, again) => {
                 self.probes.hit_if(again.is_some(), "message_doubled");
                 if let Some(at) = again {
                     let frame = frame.clone();
@@ -90,6 +93,7 @@ impl World {
                             from,
                             to,
                             frame,
+                            connection,
                             copy: true,
                         },
                     );
@@ -100,6 +104,7 @@ impl World {
                         from,
                         to,
                         frame,
+                        connection,
                         copy: false,
                     },
                 );
@@ -167,6 +172,7 @@ impl World {
         from: usize,
         to: usize,
         frame: Bytes,
+        connection: u64,
         copy: bool,
     ) -> Result<(), Violation> {
         if !copy {
@@ -174,7 +180,7 @@ impl World {
         }
         let dead = self.hosts[to].node.is_none();
         self.probes.hit_if(dead, "message_to_a_dead_node");
-        if dead || !self.network.passes((from, to)) {
+        if dead || !self.network.passes(self.now_us, (from, to), connection) {
             self.probes.hit_if(!dead, "cut_while_on_its_way");
             return Ok(());
         }

@@ -10,7 +10,14 @@ use super::{CLUSTER, Event, TICK_US, World};
 use crate::disk::Disk;
 use crate::oracles::Violation;
 use crate::plant::Plant;
+use crate::schedule::{IndexLoss, Moment, What};
 use crate::trace::Note;
+
+/// Of the crashes at a start, those after the log was read.
+const STARTED_PPM: u64 = 500_000;
+
+/// Effects that such a node carries out at most.
+const EFFECTS_MAX: u64 = 8;
 
 impl World {
     pub(super) fn start(&mut self, node: usize) -> Result<(), Violation> {
@@ -34,6 +41,9 @@ impl World {
         let Some(opened) = self.open(node)? else {
             return Ok(());
         };
+        if self.dies_starting(node)? {
+            return Ok(());
+        }
         self.oracles.logs.recovered(node, &opened.recovered)?;
         let applied = opened.recovered.applied.index;
         self.oracles.history.recovered(node, applied)?;
@@ -112,5 +122,31 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// Whether a node that has read its log dies before it runs. If it is due it may also die with its
+    /// first effects.
+    fn dies_starting(&mut self, node: usize) -> Result<bool, Violation> {
+        if self.hosts[node].armed.is_empty() || self.healed_us.is_some() {
+            return Ok(false);
+        }
+        let Some(fault) = self.take_armed(node, Moment::Starting) else {
+            return Ok(false);
+        };
+        let host = &mut self.hosts[node];
+        if host.rng.chance(STARTED_PPM) {
+            host.effects_left = Some((host.rng.range(0, EFFECTS_MAX), fault));
+            self.probes.hit("crash_at_first_effects");
+            return Ok(false);
+        }
+        let index = match self.schedule.faults[fault].what {
+            What::Crash { index, .. } => index,
+            _ => IndexLoss::Suffix,
+        };
+        self.probes.hit("crash_while_recovering");
+        host.disk.crash(&self.schedule.settings, index);
+        let for_ms = self.schedule.faults[fault].for_ms.max(1);
+        self.after(for_ms * 1_000, Event::Start { node });
+        Ok(true)
     }
 }

@@ -67,11 +67,7 @@ const KINDS: usize = 5;
 
 fn fault(rng: &mut Rng, weights: &[u64], sick: Target, nodes: u64, world: &Settings) -> Vec<Fault> {
     let at_ms = rng.range(600, world.faults_ms);
-    let any = match rng.below(3) {
-        0 => Target::Leader,
-        1 => Target::Follower,
-        _ => Target::Node(rng.range(1, nodes)),
-    };
+    let any = super::target(rng, nodes);
     let damaged = if rng.chance(800_000) { sick } else { any };
     let lasts_ms = rng.range(100, 4_000);
     let count = *rng.pick(&[1, 1, 1, 3, 8, 40]);
@@ -80,7 +76,7 @@ fn fault(rng: &mut Rng, weights: &[u64], sick: Target, nodes: u64, world: &Setti
         for_ms,
         what: What::Hardware(what),
     };
-    match pick(rng, weights) {
+    match super::pick(rng, weights) {
         0 => {
             let harm = *rng.pick(&Harm::ALL);
             let corrupt = Hardware::Corrupt {
@@ -126,15 +122,4 @@ fn then_crash(rng: &mut Rng, fault: Fault, target: Target) -> Vec<Fault> {
         true => vec![fault, crash],
         false => vec![fault],
     }
-}
-
-fn pick(rng: &mut Rng, weights: &[u64]) -> usize {
-    let mut at = rng.below(weights.iter().sum::<u64>().max(1));
-    for (kind, weight) in weights.iter().enumerate() {
-        if at < *weight {
-            return kind;
-        }
-        at -= weight;
-    }
-    0
 }
