@@ -75,6 +75,10 @@ bugs! {
     EntryTypeForgotten = "entry-type-forgotten":
         "A follower that is far behind gets a change of the members as an unknown entry.",
 
+    // Memory.
+    MetasKept = "metas-kept": "Applied entries stay in memory.",
+    WaitingUnbounded = "waiting-unbounded": "Any number of states may wait for the disk.",
+
     // Ingest.
     AcknowledgedWhenProposed = "acknowledged-when-proposed":
         "The source is told before the commit.",

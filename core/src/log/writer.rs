@@ -291,6 +291,11 @@ impl Writer {
         self.last_seq
     }
 
+    /// Writes that asked for an answer and have none.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.len()
+    }
+
     /// Whether every write that asked for it was answered.
     pub fn all_durable(&self) -> bool {
         self.in_flight.is_empty()

@@ -20,6 +20,13 @@ pub(super) struct Requests {
     waiting: BTreeMap<u64, (u64, Tick)>,
 }
 
+impl Requests {
+    /// How many wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+}
+
 impl Node {
     pub(super) fn admin_input(&mut self, input: AdminInput) {
         match input {

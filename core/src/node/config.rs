@@ -79,5 +79,24 @@ pub const REPLICA_CREDIT_BYTES: u64 = 4 << 20;
 /// Rows of the index that one replica's cursor reads at once.
 pub const CURSOR_ROWS_MAX: usize = 256;
 
+/// Client connections with a dump at once; the shell takes fewer.
+pub const DUMPS_MAX: usize = 16_384;
+
+/// States that wait for the disk. With more, the node takes nothing from others, and no time passes for
+/// Raft, until the disk answers.
+pub const PENDING_MAX: usize = 1_024;
+
+/// Entries that are in the log and not applied. With more, a leader takes nothing new.
+pub const UNAPPLIED_ENTRIES_MAX: usize = 16_384;
+
+/// Questions to the disk on behalf of Raft at once. What it wants beyond them it wants again later.
+pub const FETCHES_MAX: usize = 64;
+
+/// Effects of one input, besides what each dump adds.
+pub const EFFECTS_MAX: usize = 1 << 17;
+
+/// Terms with entries: each election with an outcome adds one, of 16 bytes.
+pub const TERMS_MAX: usize = 1 << 20;
+
 /// The commit index is written to an idle log after so long.
 pub const COMMIT_NOTE_TICKS: u64 = 20;

@@ -119,6 +119,28 @@ pub(super) struct Cursor {
     ended: bool,
 }
 
+/// What a cursor holds in memory.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Held {
+    pub(super) rows: usize,
+    pub(super) transactions: usize,
+    pub(super) header_bytes: usize,
+    /// Sent and not yet drained.
+    pub(super) unread_bytes: usize,
+}
+
+impl Held {
+    /// The larger of both, of each kind.
+    pub(super) fn or_more(self, other: Held) -> Held {
+        Held {
+            rows: self.rows.max(other.rows),
+            transactions: self.transactions.max(other.transactions),
+            header_bytes: self.header_bytes.max(other.header_bytes),
+            unread_bytes: self.unread_bytes.max(other.unread_bytes),
+        }
+    }
+}
+
 /// Whether a step was made.
 pub(super) enum Step {
     Made,
@@ -185,6 +207,16 @@ impl Cursor {
     /// Whether everything there is was sent.
     pub(super) fn at_end(&self, view: &View<'_>) -> bool {
         self.search.is_none() && self.next > view.visible()
+    }
+
+    pub(super) fn held(&self) -> Held {
+        let unread = REPLICA_CREDIT_BYTES as i64 - self.credit;
+        Held {
+            rows: self.rows.len(),
+            transactions: self.table.as_ref().map_or(0, Vec::len),
+            header_bytes: self.header.as_ref().map_or(0, |(_, body)| body.len()),
+            unread_bytes: unread.max(0) as usize,
+        }
     }
 
     pub(super) fn drained(&mut self, bytes: u64) {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde::Serialize;
 
+use super::config::FETCHES_MAX;
 use super::index::{BinlogFile, Checkpoint, Row};
 use super::port::{DiskEffect, Effect};
 use super::raft_log::{FETCH_ROWS_MAX, Wanted};
@@ -16,6 +17,23 @@ use crate::types::ReplicaId;
 pub(super) struct Reads {
     last: u64,
     waiting: BTreeMap<u64, Asker>,
+    /// Of these, for Raft.
+    for_raft: usize,
+}
+
+impl Reads {
+    /// How many there are.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// The replica is gone: nobody waits for its answer.
+    pub(super) fn forget(&mut self, gone: ReplicaId) {
+        self.waiting.retain(|_, asker| match asker {
+            Asker::Raft(_) => true,
+            Asker::Replica(replica) => *replica != gone,
+        });
+    }
 }
 
 /// Who asked.
@@ -39,10 +57,14 @@ impl Node {
         self.reads.last
     }
 
-    /// Asks for the older entries that Raft wants to send; at most one question a peer, since Raft does
-    /// not ask again before the answer.
+    /// Asks for the older entries that Raft wants to send. Raft may want the same again before the answer:
+    /// beyond a bound it is left to want it later.
     pub(super) fn fetch_wanted(&mut self) {
         for Wanted { from, to, context } in self.raft.mut_store().take_wanted() {
+            if self.reads.for_raft >= FETCHES_MAX {
+                continue;
+            }
+            self.reads.for_raft += 1;
             let token = self.token(Asker::Raft(context));
             let rows_max = FETCH_ROWS_MAX;
             self.out.push_back(Effect::Disk(DiskEffect::ReadRows {
@@ -57,6 +79,7 @@ impl Node {
     pub(super) fn rows_read(&mut self, token: u64, rows: Vec<Row>) {
         match self.reads.waiting.remove(&token) {
             Some(Asker::Raft(context)) => {
+                self.reads.for_raft -= 1;
                 assert!(!rows.is_empty(), "the index has every applied entry");
                 self.raft.mut_store().offer(rows);
                 self.raft.on_entries_fetched(context);

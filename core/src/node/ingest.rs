@@ -58,6 +58,18 @@ pub(super) enum State {
     Streaming,
 }
 
+impl Ingest {
+    /// Bytes of chunks that are not proposed.
+    pub(super) fn queued_bytes(&self) -> usize {
+        self.queue.iter().map(|(_, body)| body.len()).sum()
+    }
+
+    /// Chunks that are proposed and not committed.
+    pub(super) fn proposed(&self) -> usize {
+        self.proposed.len()
+    }
+}
+
 impl Node {
     pub(super) fn source_input(&mut self, input: SourceInput) {
         match input {
@@ -257,15 +269,22 @@ impl Node {
         }
     }
 
-    /// Proposes an entry on the leader. None: not now (a transfer of the leadership is under way).
+    /// Proposes an entry on the leader. None: not now (a transfer of the leadership is under way, or too
+    /// much is not applied yet).
     fn propose(&mut self, body: Bytes) -> Option<Index> {
         assert!(self.is_leader(), "only the leader proposes binlog");
+        if self.log_is_full() {
+            return None;
+        }
         self.raft.raft.step(proposal(self.config.id.0, body)).ok()?;
         Some(Index(self.raft.raft.raft_log.last_index()))
     }
 
     /// Proposes a command, on any node; false when it is not taken now.
     pub(super) fn propose_command(&mut self, command: &Command) -> bool {
+        if self.log_is_full() {
+            return false;
+        }
         let message = proposal(self.config.id.0, command.encode().into());
         self.raft.raft.step(message).is_ok()
     }

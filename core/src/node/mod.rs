@@ -7,6 +7,7 @@
 mod admin;
 mod announce;
 pub mod applied;
+pub mod bounds;
 pub mod catalog;
 pub mod config;
 mod cursor;
@@ -25,6 +26,7 @@ mod replicas;
 mod replication;
 mod serving;
 pub mod status;
+mod wiped;
 
 use std::collections::VecDeque;
 
@@ -126,7 +128,7 @@ impl Node {
 
     fn tick(&mut self) {
         self.now = Tick(self.now.0 + 1);
-        if !self.out_of_cluster() {
+        if !self.out_of_cluster() && !self.waits_for_disk() {
             self.raft.tick();
         }
         self.note_commit_when_idle();

@@ -21,6 +21,9 @@ pub const FETCH_ROWS_MAX: usize = 256;
 /// Payload bytes in one append message, unless a single entry is larger.
 pub const MESSAGE_BYTES_MAX: u64 = 1 << 20;
 
+/// Entries in one append message.
+pub const MESSAGE_ENTRIES_MAX: usize = 1_024;
+
 /// The log without payloads.
 #[derive(Serialize)]
 pub struct RaftLog {
@@ -130,6 +133,11 @@ impl RaftLog {
         }
     }
 
+    /// Rows that are offered to Raft.
+    pub fn fetched(&self) -> usize {
+        self.fetched.len()
+    }
+
     /// What Raft wanted since the last call.
     pub fn take_wanted(&mut self) -> Vec<Wanted> {
         self.wanted.take()
@@ -149,14 +157,15 @@ impl RaftLog {
     }
 }
 
-/// The entries of these rows, the first one in any case, as many more as fit.
+/// The entries of these rows, the first one in any case, as many more as fit; all without a bound.
 fn limited<'a>(rows: impl Iterator<Item = &'a Row>, max: Option<u64>) -> Vec<Entry> {
+    let entries_max = max.map_or(usize::MAX, |_| MESSAGE_ENTRIES_MAX);
     let max = max.unwrap_or(u64::MAX);
     let mut bytes = 0u64;
     let mut entries = Vec::new();
     for row in rows {
         bytes = bytes.saturating_add(u64::from(row.span.len));
-        if !entries.is_empty() && bytes > max {
+        if (!entries.is_empty() && bytes > max) || entries.len() == entries_max {
             break;
         }
         entries.push(entry_of(row));

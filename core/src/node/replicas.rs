@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::Node;
-use super::cursor::{Act, Cursor, View};
+use super::cursor::{Act, Cursor, Held, View};
 use super::port::{DumpRequest, Effect, ReplicaEffect, ReplicaInput};
 use super::status::ReplicaStatus;
 use crate::planted::{Bug, planted};
@@ -20,6 +20,19 @@ pub(super) struct Replicas {
     cursors: BTreeMap<ReplicaId, Cursor>,
 }
 
+impl Replicas {
+    /// How many dumps there are.
+    pub(super) fn dumps(&self) -> usize {
+        self.cursors.len()
+    }
+
+    /// The most that any dump holds, of each kind.
+    pub(super) fn held(&self) -> Held {
+        let held = self.cursors.values().map(Cursor::held);
+        held.fold(Held::default(), Held::or_more)
+    }
+}
+
 impl Node {
     pub(super) fn replica_input(&mut self, input: ReplicaInput) {
         match input {
@@ -29,6 +42,7 @@ impl Node {
             }
             ReplicaInput::Closed { replica } => {
                 self.replicas.cursors.remove(&replica);
+                self.reads.forget(replica);
             }
         }
     }
@@ -70,6 +84,7 @@ impl Node {
             .map(|(id, _)| *id);
         if let Some(old) = old {
             self.replicas.cursors.remove(&old);
+            self.reads.forget(old);
             self.refuse(
                 old,
                 "A replica with the same server_uuid/server_id as this replica has connected to the \
@@ -125,6 +140,7 @@ impl Node {
             let ends = distrusted || (!serves && cursor.at_end(&self.view()));
             if ends {
                 let replica = *replica;
+                self.reads.forget(replica);
                 self.out
                     .push_back(Effect::Replica(ReplicaEffect::Close { replica }));
             }

@@ -2,6 +2,7 @@
 //! more of the nodes than what they say and write.
 
 mod acknowledged;
+mod bounds;
 mod current;
 mod elections;
 mod executed;
@@ -15,6 +16,7 @@ mod stuck;
 use std::fmt;
 
 pub use self::acknowledged::Acknowledged;
+pub use self::bounds::memory_is_bounded;
 pub use self::current::serves_while_current;
 pub use self::elections::Elections;
 pub use self::executed::Executed;

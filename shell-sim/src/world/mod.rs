@@ -28,7 +28,7 @@ use self::members::Wishes;
 use self::operator::Operator;
 use self::recorded::Recorded;
 use crate::network::Network;
-use crate::oracles::{Oracles, Violation};
+use crate::oracles::{Oracles, Violation, memory_is_bounded};
 use crate::plant::Plant;
 use crate::probe::Probes;
 use crate::replica::Replica;
@@ -42,6 +42,9 @@ const CLUSTER: Uuid = Uuid([0x0c; 16]);
 
 const TICK_US: u64 = TICK_MS * 1_000;
 const WATCH_US: u64 = 250_000;
+
+/// A node's queues are looked at once in so many events.
+const BOUNDS_STEPS: u64 = 16;
 
 /// Everything there is in a run.
 pub struct World {
@@ -316,7 +319,11 @@ impl World {
         if let Some(recorded) = &mut self.recorded {
             recorded.input(node, &input);
         }
-        host.node.as_mut().expect("it runs").step(input);
+        let running = host.node.as_mut().expect("it runs");
+        running.step(input);
+        if self.steps.is_multiple_of(BOUNDS_STEPS) {
+            memory_is_bounded(node, &running.bounds())?;
+        }
         self.drain(node, life)
     }
 

@@ -1,0 +1,140 @@
+//! What a node keeps in memory while its disk does not answer, and what it says when its disk was emptied.
+
+use kingbus_core::gtid::Uuid;
+use kingbus_core::log::Recovered;
+use kingbus_core::node::config::PENDING_MAX;
+use kingbus_core::node::members::{Member, Members, Role};
+use kingbus_core::node::peer::Envelope;
+use kingbus_core::node::port::{
+    AdminEffect, AdminInput, DiskEffect, DiskInput, Effect, Input, PeerInput,
+};
+use kingbus_core::node::status::Status;
+use kingbus_core::node::{Config, Node};
+use kingbus_core::types::{Index, NodeId};
+use raft::eraftpb::{Message, MessageType};
+
+/// Node 2 of three, with an empty disk.
+fn node() -> Node {
+    let voter = |id| Member {
+        id: NodeId(id),
+        address: format!("n{id}"),
+        role: Role::Voter,
+        outgoing: false,
+    };
+    let config = Config {
+        id: NodeId(2),
+        members: Members::new((1..=3).map(voter).collect()),
+        cluster: Uuid([7; 16]),
+        server_id: 33_070,
+        seed: 5,
+        segment_bytes: 1 << 20,
+        checkpoint_bytes: 16 << 10,
+        recent_rows_max: 16,
+    };
+    let mut node = Node::new(config, Recovered::default());
+    effects(&mut node);
+    node
+}
+
+fn effects(node: &mut Node) -> Vec<Effect> {
+    std::iter::from_fn(|| node.poll()).collect()
+}
+
+/// What node 1 says as the leader of term 1.
+fn heartbeat(commit: u64) -> Input {
+    let message = Message {
+        msg_type: MessageType::MsgHeartbeat,
+        from: 1,
+        to: 2,
+        term: 1,
+        commit,
+        ..Message::default()
+    };
+    Input::Peer(PeerInput::Message(Envelope {
+        from: NodeId(1),
+        to: NodeId(2),
+        leader_commit: Index(commit),
+        gone: false,
+        message,
+    }))
+}
+
+fn told(node: &mut Node, input: Input) -> Vec<Effect> {
+    node.step(input);
+    for bound in node.bounds() {
+        assert!(!bound.is_passed(), "{bound:?}");
+    }
+    effects(node)
+}
+
+fn messages(effects: &[Effect]) -> usize {
+    let messages = effects.iter().filter(|e| matches!(e, Effect::Peer(_)));
+    messages.count()
+}
+
+fn status(node: &mut Node) -> Status {
+    let effects = told(node, Input::Admin(AdminInput::Status { token: 1 }));
+    let status = effects.into_iter().find_map(|effect| match effect {
+        Effect::Admin(AdminEffect::Status { status, .. }) => Some(*status),
+        _ => None,
+    });
+    status.expect("it answers")
+}
+
+#[test]
+fn a_disk_that_does_not_answer_does_not_fill_the_memory() {
+    let mut node = node();
+    let mut written = 0;
+    let mut waiting = 0;
+    for round in 0..3 * PENDING_MAX {
+        let input = if round % 4 == 0 {
+            Input::Tick
+        } else {
+            heartbeat(0)
+        };
+        for effect in told(&mut node, input) {
+            if let Effect::Disk(DiskEffect::Write { seq, .. }) = effect {
+                written = seq;
+            }
+        }
+        let pending = node
+            .bounds()
+            .into_iter()
+            .find(|b| b.name.contains("wait for the disk"));
+        waiting = pending.expect("it is listed").used;
+    }
+    assert!(written > 0 && waiting >= PENDING_MAX, "{written} {waiting}");
+
+    // As soon as it answers, all that waited is said, and the node goes on.
+    let said = told(&mut node, Input::Disk(DiskInput::Written { seq: written }));
+    assert!(messages(&said) >= PENDING_MAX / 2);
+    let said = told(&mut node, heartbeat(0));
+    assert_eq!(messages(&said), 1);
+    assert_eq!(status(&mut node).leader, Some(1));
+}
+
+#[test]
+fn a_node_whose_disk_was_emptied_says_so_and_nothing_else() {
+    let mut node = node();
+    let said = told(&mut node, heartbeat(5));
+    assert_eq!(messages(&said), 0);
+    let status = status(&mut node);
+    assert_eq!((&*status.role, &*status.disk.state), ("damaged", "damaged"));
+    let text = status.disk.error.expect("it says why");
+    assert!(
+        text.contains("acknowledged entry 5") && text.contains("ends with entry 0"),
+        "{text}"
+    );
+    assert!(text.contains("add it again under a new number"), "{text}");
+    for _ in 0..500 {
+        let said = [told(&mut node, Input::Tick), told(&mut node, heartbeat(5))].concat();
+        assert_eq!(messages(&said), 0);
+    }
+}
+
+#[test]
+fn a_heartbeat_with_nothing_to_count_on_is_no_proof() {
+    let mut node = node();
+    told(&mut node, heartbeat(0));
+    assert_eq!(status(&mut node).role, "follower");
+}
