@@ -241,6 +241,7 @@ impl<'a> Stage<'a> {
 
     /// The process of a node is gone, and what it did not make durable.
     fn end(&mut self, node: usize) {
+        kingbus::os::crashed(&self.folder.join(node_host(node)));
         self.sim.crash(node_host(node));
         self.world.state().ended(node);
     }

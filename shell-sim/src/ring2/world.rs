@@ -5,11 +5,12 @@ use std::cell::{RefCell, RefMut};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use kingbus_core::chunk::{Chunk, Part};
 use kingbus_core::gtid::GtidSet;
 use kingbus_core::node::status::Status;
 use tokio::sync::Notify;
 
-use super::plan::{NODES, Plan, REPLICAS};
+use super::plan::{NODES, Plan, REPLICAS, node_host};
 use crate::oracles::{OneHistory, Violation};
 use crate::replica::Replica;
 use crate::rng::mix;
@@ -44,6 +45,8 @@ pub(super) struct State {
     /// What happened, one line each, and a hash of it.
     pub(super) lines: Vec<String>,
     pub(super) hash: u64,
+    /// The transactions whose ends are durable on each node, now or before another entry took the place.
+    durable: Vec<GtidSet>,
     /// When the store acknowledged that it has all transactions before one.
     acknowledged: Vec<(u64, usize)>,
     /// Who leads in each term.
@@ -75,6 +78,7 @@ impl World {
             violation: None,
             lines: Vec::new(),
             hash: 0,
+            durable: vec![GtidSet::new(); NODES],
             acknowledged: Vec::new(),
             leaders: BTreeMap::new(),
             terms: [0; NODES],
@@ -123,10 +127,50 @@ impl State {
         self.stopped[node - 1] = false;
     }
 
+    /// Notes what became durable on the nodes' disks.
+    fn look_at_disks(&mut self) {
+        for (file, slice) in kingbus::os::durable() {
+            let node = (1..=NODES).find(|node| {
+                let host = node_host(*node);
+                file.components()
+                    .any(|part| part.as_os_str() == host.as_str())
+            });
+            // Of the slices of a record, its body alone is a chunk.
+            let (Some(node), Ok(chunk)) = (node, Chunk::parse(&slice)) else {
+                continue;
+            };
+            if matches!(chunk.part, Part::Whole | Part::Last) {
+                for transaction in &chunk.transactions {
+                    self.durable[node - 1].add(transaction.gtid);
+                }
+            }
+        }
+    }
+
+    /// Promise 1: what is acknowledged is on the disks of a majority at that time.
+    fn is_on_a_majority(&mut self, transaction: usize) {
+        let gtid = self.source.transactions()[transaction].gtid();
+        let copies = self.durable.iter().zip(1..);
+        let copies = copies
+            .filter(|(set, _)| set.contains(&gtid))
+            .map(|(_, node)| node);
+        let copies: Vec<usize> = copies.collect();
+        if copies.len() * 2 <= NODES {
+            let text = format!(
+                "transaction {transaction}, {gtid}, is acknowledged, and durable only on {copies:?}"
+            );
+            self.fail("no_acknowledged_transaction_is_lost", text);
+        }
+    }
+
     /// The store says that it has all transactions before this one.
     pub(super) fn acknowledge(&mut self, before: usize) {
         let known = self.acknowledged.last().map_or(0, |(_, before)| *before);
         if before > known {
+            self.look_at_disks();
+            for transaction in known..before {
+                self.is_on_a_majority(transaction);
+            }
             self.acknowledged.push((self.now_ms, before));
             self.note(format!("source: acknowledged up to transaction {before}"));
         }

@@ -1,10 +1,11 @@
 //! The operating system of a turmoil host. All hosts of a simulation share one thread.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use axum::serve::Listener;
@@ -23,12 +24,17 @@ thread_local! {
     static STATE: RefCell<State> = RefCell::new(State {
         random: StdRng::seed_from_u64(0),
         disk: Disk::default(),
+        unsynced: BTreeMap::new(),
+        durable: Vec::new(),
     });
 }
 
 struct State {
     random: StdRng,
     disk: Disk,
+    /// What was written to each file since it was made durable.
+    unsynced: BTreeMap<PathBuf, Vec<Vec<u8>>>,
+    durable: Vec<(PathBuf, Vec<u8>)>,
 }
 
 /// What disks are like.
@@ -43,7 +49,22 @@ pub struct Disk {
 /// Begins a simulation on this thread: all randomness comes from `seed`.
 pub fn begin(seed: u64, disk: Disk) {
     let random = StdRng::seed_from_u64(seed);
-    STATE.set(State { random, disk });
+    STATE.set(State {
+        random,
+        disk,
+        unsynced: BTreeMap::new(),
+        durable: Vec::new(),
+    });
+}
+
+/// What became durable since this was asked last: file and slice of a write.
+pub fn durable() -> Vec<(PathBuf, Vec<u8>)> {
+    draw(|state| std::mem::take(&mut state.durable))
+}
+
+/// What was not durable in the files of this folder is gone.
+pub fn crashed(folder: &Path) {
+    draw(|state| state.unsynced.retain(|file, _| !file.starts_with(folder)));
 }
 
 fn draw<T>(draw: impl FnOnce(&mut State) -> T) -> T {
@@ -78,6 +99,10 @@ pub fn write_at(file: &File, slices: &[IoSlice<'_>], offset: u64) -> io::Result<
         .flat_map(|slice| slice.iter().copied())
         .collect();
     file.write_all_at(&bytes, offset)?;
+    if let Some(path) = file.path() {
+        let slices = slices.iter().map(|slice| slice.to_vec());
+        draw(|state| state.unsynced.entry(path).or_default().extend(slices));
+    }
     Ok(bytes.len())
 }
 
@@ -87,7 +112,15 @@ pub async fn sync_data(file: &File) -> io::Result<()> {
     if draw(|state| state.disk.lies) {
         return Ok(());
     }
-    file.sync_data()
+    file.sync_data()?;
+    if let Some(path) = file.path() {
+        draw(|state| {
+            let written = state.unsynced.remove(&path).unwrap_or_default();
+            let written = written.into_iter().map(|slice| (path.clone(), slice));
+            state.durable.extend(written);
+        });
+    }
+    Ok(())
 }
 
 /// The model's connections end only by the time-outs of those who use them.
