@@ -47,6 +47,18 @@ impl Rng {
         self.below(1_000_000) < ppm
     }
 
+    /// A place in `weights`, as likely as its weight; 0 when all are 0.
+    pub fn weighted(&mut self, weights: &[u64]) -> usize {
+        let mut at = self.below(weights.iter().sum());
+        for (place, weight) in weights.iter().enumerate() {
+            if at < *weight {
+                return place;
+            }
+            at -= weight;
+        }
+        0
+    }
+
     /// One of these.
     pub fn pick<'a, T>(&mut self, of: &'a [T]) -> &'a T {
         &of[self.below(of.len() as u64) as usize]

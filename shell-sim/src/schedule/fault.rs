@@ -158,6 +158,11 @@ pub enum What {
         /// When exactly.
         moment: Moment,
     },
+    /// A replica loses its connection without the node's knowledge, and comes again to the same node.
+    ReplicaLost {
+        /// The replica, from 1.
+        replica: u64,
+    },
     /// A replica is set up anew, with nothing but what the store never had.
     ReplicaFresh {
         /// The replica, from 1.

@@ -35,6 +35,7 @@ impl Schedule {
             settings,
             faults,
         };
+        schedule.generate_upstream();
         schedule.keep_majority();
         schedule
     }

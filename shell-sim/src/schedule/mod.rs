@@ -6,6 +6,7 @@
 mod budget;
 mod fault;
 mod generate;
+mod generate_upstream;
 mod hardware;
 mod members;
 mod settings;

@@ -96,6 +96,7 @@ impl fmt::Display for What {
                 Ok(())
             }
             What::ReplicaCut { replica, moment } => write!(f, "replica-cut {replica} {moment}"),
+            What::ReplicaLost { replica } => write!(f, "replica-lost {replica}"),
             What::ReplicaFresh { replica } => write!(f, "replica-fresh {replica}"),
             What::ReplicaSlow { replica, by_ms } => write!(f, "replica-slow {replica} by {by_ms}"),
         }
@@ -320,6 +321,9 @@ impl<'a> Words<'a> {
             "replica-cut" => What::ReplicaCut {
                 replica: self.number("the replica")?,
                 moment: self.moment()?,
+            },
+            "replica-lost" => What::ReplicaLost {
+                replica: self.number("the replica")?,
             },
             "replica-fresh" => What::ReplicaFresh {
                 replica: self.number("the replica")?,

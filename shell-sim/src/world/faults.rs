@@ -103,6 +103,7 @@ impl World {
             What::Upstream(upstream) => self.upstream(upstream, lasts_us)?,
             What::Members { changes } => self.wish(&changes),
             What::ReplicaCut { replica, moment } => self.cut_replica(replica, moment)?,
+            What::ReplicaLost { replica } => self.lose_replica(replica),
             What::ReplicaFresh { replica } => self.fresh_replica(replica)?,
             What::ReplicaSlow { replica, by_ms } => {
                 if let Some(model) = self.replica_mut(replica) {
@@ -157,6 +158,7 @@ impl World {
             | What::SetSource
             | What::Upstream(_)
             | What::Members { .. }
+            | What::ReplicaLost { .. }
             | What::ReplicaFresh { .. }
             | What::ReplicaCut { .. } => {}
         }

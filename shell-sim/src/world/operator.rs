@@ -30,6 +30,8 @@ pub struct Operator {
 impl Operator {
     /// Names the source once more.
     pub fn again(&mut self) {
+        // An answer that is under way is about what was named before.
+        self.tried += 1;
         self.done = false;
         self.asked_again = true;
     }
@@ -141,6 +143,7 @@ impl World {
         self.oracles.members.status(node, status)?;
         self.says_damaged(node, status)?;
         self.says_why(node, status)?;
+        self.one_dump_each(node, status)?;
         self.probe_status(node, status);
         self.hosts[node].executed = status.executed.clone();
         self.hosts[node].applied = status.applied;

@@ -12,6 +12,9 @@ use crate::plant::Plant;
 use crate::replica::Conn;
 use crate::trace::Note;
 
+/// A node learns after so long that a connection is gone of which nobody told it.
+const FORGOTTEN_US: u64 = 8_000_000;
+
 /// Pause before a replica tries again.
 const RETRY_US: u64 = 60_000;
 
@@ -315,6 +318,25 @@ impl World {
         self.after(us, Event::ReplicaGone { node, life, id });
         self.after(RETRY_US, Event::ReplicaConnect { replica });
         Ok(())
+    }
+
+    /// A replica's connection is gone, and the node hears of it only much later. The replica comes
+    /// again to the same node.
+    pub(super) fn lose_replica(&mut self, number: u64) {
+        let Some(replica) = self.replicas.iter().position(|r| r.number == number) else {
+            return;
+        };
+        let Some(Conn { node, life, id, .. }) = self.replicas[replica].conn.take() else {
+            return;
+        };
+        self.replicas[replica].next_node = node;
+        self.note(Note::ReplicaLost {
+            replica: number,
+            node: node as u64 + 1,
+            why: "nobody told the node",
+        });
+        self.after(FORGOTTEN_US, Event::ReplicaGone { node, life, id });
+        self.after(RETRY_US, Event::ReplicaConnect { replica });
     }
 
     pub(super) fn replica_gone(

@@ -189,6 +189,20 @@ impl World {
         };
     }
 
+    /// A replica that comes again ends its earlier dump, as on a real source: two of them would mean
+    /// that somebody reads what nobody applies.
+    pub(super) fn one_dump_each(&self, node: usize, status: &Status) -> Result<(), Violation> {
+        let mut uuids: Vec<_> = status.replicas.iter().map(|r| &r.uuid).collect();
+        uuids.sort();
+        match uuids.windows(2).find(|pair| pair[0] == pair[1]) {
+            None => Ok(()),
+            Some(pair) => {
+                let text = format!("node {} has two dumps of {:?}", node + 1, pair[0]);
+                self.fail("one_dump_a_replica", text)
+            }
+        }
+    }
+
     /// A node that does not follow its source says why.
     pub(super) fn says_why(&mut self, node: usize, status: &Status) -> Result<(), Violation> {
         let error = status.source.error.as_deref().unwrap_or_default();
