@@ -3,8 +3,11 @@
 //! A *history* is a source as long as it only grows. One that comes back without its last transactions
 //! has another history from then on; the one before stays for comparing with.
 
+use kingbus_core::gtid::GtidSet;
+
 use super::Source;
 use super::descent::Inheritance;
+use super::shapes::Recipe;
 use crate::schedule::Settings;
 
 /// Sources by history.
@@ -82,6 +85,13 @@ impl Sources {
         if !source.up {
             source.restart();
         }
+    }
+
+    /// How these transactions are made, as far as any source has or had them.
+    pub fn recipes(&self, of: &GtidSet) -> Vec<Recipe> {
+        let all = self.histories.iter().flat_map(Source::transactions);
+        let wanted = all.filter(|transaction| of.contains(&transaction.gtid()));
+        wanted.map(|transaction| transaction.recipe).collect()
     }
 
     /// The primary, which is down, will come back without its last transactions.

@@ -85,10 +85,12 @@ impl World {
         self.operator.again();
     }
 
-    /// The source gets what it lacks of the store's, as a replica of the store would.
+    /// The source gets what it lacks of the store's, as a replica of the store would that was set up
+    /// with what the store never had.
     fn catch_up(&mut self) {
-        let stored = self.oracles.history.transactions().iter();
-        let recipes: Vec<_> = stored.map(|stored| stored.recipe).collect();
+        let history = &self.oracles.history;
+        let mut recipes = self.sources.recipes(&history.purged());
+        recipes.extend(history.transactions().iter().map(|stored| stored.recipe));
         let source = self.sources.primary_mut();
         if source.up && source.catch_up(recipes.into_iter()) > 0 {
             self.probes.hit("source_caught_up");
