@@ -2,7 +2,7 @@
 //! another source is at a lower number, all of its files are raised by the same number.
 
 use bytes::Bytes;
-use kingbus_core::chunk::Chunk;
+use kingbus_core::chunk::{Chunk, Part};
 use kingbus_core::source::{number, raised};
 
 use super::Violation;
@@ -28,6 +28,8 @@ pub struct ServedFile {
     /// The number of its source.
     source: u64,
     raise: u64,
+    /// Behind its last complete transaction.
+    end: u64,
 }
 
 impl ServedFiles {
@@ -51,13 +53,26 @@ impl ServedFiles {
         if chunk.begins_file {
             self.begins(chunk, source)?;
         }
-        match self.by_ordinal(chunk.file_ordinal.max(1)) {
-            Some(file) if file.name == chunk.file && file.source == source.number => Ok(()),
-            Some(_) | None => Err(format!(
+        let behind = self.0.len() as u64;
+        let of_it = |file: &&mut ServedFile| {
+            file.name == chunk.file && file.source == source.number && chunk.file_ordinal == behind
+        };
+        let Some(file) = self.0.last_mut().filter(of_it) else {
+            return Err(format!(
                 "a chunk of {}, file {}, of source {}, which is not the file at the end",
                 chunk.file, chunk.file_ordinal, source.number
-            )),
+            ));
+        };
+        if chunk.start_position < file.end {
+            return Err(format!(
+                "{} goes back from {} to {}: it is another file",
+                file.name, file.end, chunk.start_position
+            ));
         }
+        if matches!(chunk.part, Part::Whole | Part::Last) {
+            file.end = chunk.end_position;
+        }
+        Ok(())
     }
 
     /// All files of this source are served, under their own names.
@@ -115,6 +130,7 @@ impl ServedFiles {
             previous: previous.clone(),
             source: source.number,
             raise,
+            end: 4,
         });
         Ok(())
     }

@@ -5,6 +5,7 @@ mod clocks;
 mod disk;
 mod links;
 mod members;
+mod upstream;
 
 use super::{Fault, IndexLoss, Moment, Schedule, Settings, Sides, Target, What};
 use crate::rng::Rng;

@@ -6,7 +6,6 @@
 mod budget;
 mod fault;
 mod generate;
-mod generate_upstream;
 mod hardware;
 mod members;
 mod settings;

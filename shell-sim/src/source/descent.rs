@@ -29,6 +29,8 @@ impl Source {
     ) -> Source {
         let rng = &mut Rng::new(seed, "promoted", number);
         let mut source = Source::empty(seed, number, world);
+        // What it has it got as a replica, before anybody waited for it.
+        source.semi_sync.given_up = true;
         source.hand.patch = self.hand.patch;
         source.hand.checksum = self.hand.checksum;
         // Its files begin at 1 as everybody's; or it is older than its source, and ahead of it.
@@ -108,6 +110,7 @@ impl Source {
             last: [0; 2],
             rng: self.rng.clone(),
             shapes: Rng::new(seed, "shapes of another life", life),
+            due: None,
             up: false,
             lost: self.lost || keep < self.transactions.len(),
             semi_sync,

@@ -48,12 +48,23 @@ pub struct Source {
     last: [u64; 2],
     rng: Rng,
     shapes: Rng,
+    /// A new file that waits for what waits.
+    due: Option<NewFile>,
     /// Whether it runs.
     pub up: bool,
     /// Whether it ever came back without something.
     pub lost: bool,
     /// Its clients and what they wait for.
     pub semi_sync: SemiSync,
+}
+
+/// Why a file ends with ROTATE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NewFile {
+    /// It is full, or somebody said so.
+    Usual,
+    /// `SET GLOBAL binlog_checksum`.
+    OtherChecksum,
 }
 
 /// A binlog file.
@@ -103,6 +114,7 @@ impl Source {
     /// The first source, with some history.
     pub fn new(seed: u64, world: &Settings) -> Source {
         let mut source = Source::empty(seed, 1, world);
+        source.semi_sync.given_up = true;
         source.begin_file(true);
         for _ in 0..world.history {
             source.commit(world, None);
@@ -124,6 +136,7 @@ impl Source {
             last: [0; 2],
             rng: Rng::new(seed, "source", number - 1),
             shapes: Rng::new(seed, "shapes", number),
+            due: None,
             up: true,
             lost: false,
             semi_sync: SemiSync::new(world),
@@ -218,17 +231,21 @@ impl Source {
 
     /// Whether it runs and a client is free to commit.
     pub fn may_commit(&self) -> bool {
-        self.up && self.semi_sync.lets_commit(self.transactions.len())
+        self.up && self.due.is_none() && self.semi_sync.lets_commit(self.transactions.len())
     }
 
     /// Whether it stops waiting for acknowledgements now.
     pub fn gives_up_waiting(&mut self, now_us: u64) -> bool {
-        self.semi_sync.look_at_the_clock(&self.transactions, now_us)
+        let gives_up = self.semi_sync.look_at_the_clock(&self.transactions, now_us);
+        self.new_file_if_due();
+        gives_up
     }
 
     /// A replica has all transactions before this one. Whether the source waits again from now on.
     pub fn acknowledge(&mut self, before: usize) -> bool {
-        self.semi_sync.acknowledge(&self.transactions, before)
+        let again = self.semi_sync.acknowledge(&self.transactions, before);
+        self.new_file_if_due();
+        again
     }
 
     /// Commits a transaction, of about `len` bytes if that is given, and now and then begins a new
@@ -309,18 +326,29 @@ impl Source {
 
     /// Ends the binlog file with a ROTATE, and begins the next.
     pub fn rotate(&mut self) {
-        let next = self.next_name();
-        let start = self.file().len;
-        self.control(events::rotate(self.hand, start, &next));
-        self.begin_file(false);
+        self.due = self.due.or(Some(NewFile::Usual));
+        self.new_file_if_due();
     }
 
     /// `SET GLOBAL binlog_checksum`: from the next file on, which begins at once.
     pub fn change_checksum(&mut self) {
+        self.due = Some(NewFile::OtherChecksum);
+        self.new_file_if_due();
+    }
+
+    /// A file does not end before everything in it is committed; until then nothing more is.
+    fn new_file_if_due(&mut self) {
+        let settled = !self.up || self.semi_sync.nothing_prepared(self.transactions.len());
+        let Some(why) = self.due.take_if(|_| settled) else {
+            return;
+        };
         let next = self.next_name();
         let start = self.file().len;
         self.control(events::rotate(self.hand, start, &next));
-        self.hand.checksum = !self.hand.checksum;
+        match why {
+            NewFile::Usual => {}
+            NewFile::OtherChecksum => self.hand.checksum = !self.hand.checksum,
+        }
         self.begin_file(false);
     }
 
@@ -338,6 +366,7 @@ impl Source {
         self.up = true;
         // What waited in the binlog is committed by the recovery.
         self.semi_sync.restarted(&self.transactions);
+        self.due = None;
         self.begin_file(true);
     }
 

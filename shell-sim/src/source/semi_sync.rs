@@ -55,6 +55,11 @@ impl SemiSync {
         !self.waits() || all - self.told < self.clients
     }
 
+    /// Whether no transaction of `all` is in the binlog and not committed.
+    pub fn nothing_prepared(&self, all: usize) -> bool {
+        self.after_commit || self.told == all
+    }
+
     /// `gtid_executed` and `gtid_owned` of a source with these GTIDs.
     pub fn executed_and_owned(&self, all: &GtidSet) -> (GtidSet, GtidSet) {
         if self.after_commit {
@@ -66,6 +71,7 @@ impl SemiSync {
 
     /// Everything so far is behind it: a history from before, or a binlog got otherwise.
     pub fn all_are_told(&mut self, all: &[Transaction]) {
+        self.given_up = false;
         self.acknowledged = all.len();
         self.told_set = GtidSet::new();
         self.told = 0;

@@ -285,6 +285,7 @@ impl World {
             let up = source.up;
             if up && source.gives_up_waiting(now_us) {
                 self.probes.hit("semi_sync_given_up");
+                (0..self.hosts.len()).for_each(|node| self.read_soon(node));
             }
             if self.sources.primary().may_commit() {
                 self.commit_now(None);

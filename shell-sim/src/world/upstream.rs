@@ -164,7 +164,11 @@ impl World {
                 self.oracles.acknowledge(&gtid)?;
             }
         }
+        let files = source.files().len();
         let again = source.acknowledge(before);
+        if source.files().len() > files {
+            (0..self.hosts.len()).for_each(|node| self.read_soon(node));
+        }
         self.probes.hit_if(again, "semi_sync_again");
         self.note(Note::Acknowledged {
             before: before as u64,

@@ -1,8 +1,8 @@
 //! What happens on the source's side and to replicas' connections in a generated schedule. Draws are of
 //! their own, so that they move no other.
 
-use super::{Fault, IndexLoss, Schedule, Upstream, What};
 use crate::rng::Rng;
+use crate::schedule::{Fault, IndexLoss, Schedule, Upstream, What};
 
 /// Things in one schedule at most.
 const HAPPENINGS_MAX: u64 = 6;
@@ -53,7 +53,13 @@ fn happening(rng: &mut Rng, kind: usize, at_ms: u64, replicas: u64) -> Vec<Fault
         }
         3 => {
             let transactions = rng.range(1, 12);
-            upstream(Upstream::LoseTail { transactions }, lasts)
+            let mut faults = upstream(Upstream::LoseTail { transactions }, lasts);
+            if rng.chance(500_000) {
+                // The whole of its last file, so that another one gets its name.
+                let before_ms = at_ms - rng.range(10, 100);
+                faults.push(at(before_ms, 0, What::Rotate));
+            }
+            faults
         }
         4 => {
             let keep = rng.range(1, 3);
