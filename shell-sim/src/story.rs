@@ -79,6 +79,7 @@ impl Meanwhile {
             | Note::Connect { .. }
             | Note::Dump { .. }
             | Note::Disconnect { .. }
+            | Note::SourceRefused { .. }
             | Note::Operator { .. }
             | Note::Members { .. }
             | Note::ReplicaDump { .. }

@@ -87,6 +87,8 @@ pub enum Note {
     },
     /// A node's connection to the source ended.
     Disconnect { node: u64, epoch: u64 },
+    /// A node says why it does not read from its source.
+    SourceRefused { node: u64, why: String },
     /// The operator was answered.
     Operator { node: u64, done: bool },
     /// A change of the members took effect for the first time.
@@ -213,6 +215,7 @@ impl fmt::Display for Note {
             Note::Disconnect { node, epoch } => {
                 write!(f, "node {node} source connection {epoch} ends")
             }
+            Note::SourceRefused { node, why } => write!(f, "node {node} of its source: {why}"),
             Note::Operator { node, done } => {
                 write!(
                     f,

@@ -37,6 +37,8 @@ pub struct Host {
     pub serves: bool,
     /// The connection to the source.
     pub link: Option<Link>,
+    /// What it said of its source last.
+    pub said: String,
     /// What it must say of the source it has connected to, if that cannot be followed.
     pub refuses: Option<&'static str>,
     /// Whether a `SourceRead` is under way.
@@ -85,6 +87,7 @@ impl Host {
             greeting: None,
             serves: false,
             link: None,
+            said: String::new(),
             refuses: None,
             reading: false,
             replicas: BTreeMap::new(),

@@ -43,6 +43,18 @@ impl World {
         if self.operator.done {
             return Ok(());
         }
+        self.name_source()
+    }
+
+    /// The operator looks which source is followed: of two requests the earlier one may win.
+    pub(super) fn look_at_the_source(&mut self, status: &Status) {
+        let named = self.sources.primary().number.to_string();
+        if status.role == "leader" && status.source.host.as_ref().is_some_and(|is| *is != named) {
+            self.operator.done = false;
+        }
+    }
+
+    pub(super) fn name_source(&mut self) -> Result<(), Violation> {
         self.operator.tried += 1;
         let node = self.operator.tried as usize % self.hosts.len();
         let (token, life) = (self.operator.tried, self.hosts[node].life);
@@ -142,6 +154,7 @@ impl World {
         self.oracles.executed.status(life, status)?;
         self.oracles.members.status(node, status)?;
         self.says_damaged(node, status)?;
+        self.look_at_the_source(status);
         self.says_why(node, status)?;
         self.one_dump_each(node, status)?;
         self.probe_status(node, status);

@@ -25,10 +25,10 @@ pub(super) fn source_number(definition: &SourceDefinition) -> u64 {
 impl World {
     pub(super) fn upstream(&mut self, what: Upstream, lasts_us: u64) -> Result<(), Violation> {
         match what {
-            Upstream::Promote { lag, errant, dead } => self.promote(lag, errant, dead),
+            Upstream::Promote { lag, errant, dead } => self.promote(lag, errant, dead)?,
             Upstream::Return { source } => {
                 self.sources.return_to(source);
-                self.operator.again();
+                self.name_again()?;
             }
             Upstream::CatchUp => self.catch_up(),
             Upstream::LoseTail { transactions } => {
@@ -66,7 +66,7 @@ impl World {
     }
 
     /// A replica of the source takes over; the operator names it.
-    fn promote(&mut self, lag: u64, errant: u64, dead: bool) {
+    fn promote(&mut self, lag: u64, errant: u64, dead: bool) -> Result<(), Violation> {
         let most = self.sources.primary().transactions().len();
         let lag = (lag as usize).min(most.saturating_sub(self.floor()));
         if dead {
@@ -82,7 +82,13 @@ impl World {
         self.probes
             .hit_if(!ahead.is_empty(), "promoted_source_lags_behind_the_store");
         self.note(Note::Source { up: true });
+        self.name_again()
+    }
+
+    /// The operator names the source at once, and again until it is taken.
+    fn name_again(&mut self) -> Result<(), Violation> {
         self.operator.again();
+        self.name_source()
     }
 
     /// The source gets what it lacks of the store's, as a replica of the store would that was set up
@@ -215,6 +221,11 @@ impl World {
         let probes = &mut self.probes;
         probes.hit_if(error.contains(LACKS), "source_refused_for_what_it_lacks");
         probes.hit_if(error.contains(PURGED), "source_refused_for_what_it_purged");
+        if self.hosts[node].said != error {
+            let (node, why) = (status.node, error.to_owned());
+            self.note(Note::SourceRefused { node, why });
+            self.hosts[node as usize - 1].said = error.to_owned();
+        }
         let Some(due) = self.hosts[node].refuses else {
             return Ok(());
         };

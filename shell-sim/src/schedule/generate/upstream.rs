@@ -85,6 +85,16 @@ fn promoted(rng: &mut Rng, at_ms: u64, lag: u64) -> Vec<Fault> {
         what: What::Upstream(what),
     };
     let mut faults = vec![fault(at_ms, Upstream::Promote { lag, errant, dead })];
+    if rng.chance(400_000) {
+        // What the old source still sends is on its way when the other one is named.
+        faults.push(Fault {
+            at_ms: at_ms - rng.range(1, 60),
+            for_ms: 0,
+            what: What::Transaction {
+                bytes: rng.range(1_000, 3_000_000),
+            },
+        });
+    }
     let later_ms = at_ms + rng.range(100, 3_000);
     match rng.below(4) {
         0 | 1 => faults.push(fault(later_ms, Upstream::CatchUp)),
