@@ -11,12 +11,14 @@ pub mod plant;
 #[cfg(feature = "planted")]
 pub mod planted;
 pub mod probe;
+pub mod progress;
 pub mod recorded;
 pub mod replica;
 #[cfg(feature = "ring2")]
 pub mod ring2;
 pub mod rng;
 pub mod run;
+pub mod say;
 pub mod schedule;
 pub mod shrink;
 pub mod soak;

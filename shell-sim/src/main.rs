@@ -1,7 +1,5 @@
 //! `kingbus-sim`: plays schedules.
 
-#![allow(clippy::print_stdout)]
-
 use std::fs;
 use std::io::{BufWriter, stdout};
 use std::ops::Range;
@@ -10,8 +8,10 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use kingbus_sim::plant::Plant;
+use kingbus_sim::progress::Progress;
 use kingbus_sim::recorded::replay_file;
 use kingbus_sim::run::{Failure, FailureKind, Outcome, run};
+use kingbus_sim::say::{put, say};
 use kingbus_sim::schedule::Schedule;
 use kingbus_sim::shrink::shrink;
 use kingbus_sim::soak::{Summary, soak};
@@ -29,6 +29,10 @@ const CANNOT: u8 = 2;
 struct Arguments {
     #[command(subcommand)]
     command: Command,
+    /// A defect planted into the core, by its name in `ci/planted`.
+    #[cfg(feature = "planted")]
+    #[arg(long, global = true, value_parser = kingbus_sim::planted::bug)]
+    bug: Option<kingbus_core::planted::Bug>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -59,6 +63,9 @@ enum Command {
         /// it panics, 12 if it does anything else than what was recorded.
         #[arg(long)]
         recorded: Option<PathBuf>,
+        /// A defect planted into the models.
+        #[arg(long)]
+        plant: Option<Plant>,
         /// Only the hash.
         #[arg(long)]
         quiet: bool,
@@ -140,6 +147,11 @@ fn seed_again(seed: u64, nodes: Option<u64>, plant: Option<Plant>) -> String {
 
 fn command(which: &str, plant: Option<Plant>) -> String {
     let plant = plant.map_or_else(String::new, |plant| format!(" --plant {}", plant.name()));
+    #[cfg(feature = "planted")]
+    let plant = match kingbus_sim::planted::planted_everywhere() {
+        Some(bug) => format!("{plant} --bug {}", bug.name()),
+        None => plant,
+    };
     format!("kingbus-sim run {which}{plant}")
 }
 
@@ -160,27 +172,32 @@ fn read(file: &Path) -> Result<Schedule, String> {
 }
 
 fn main() -> ExitCode {
-    let done = match Arguments::parse().command {
+    let arguments = Arguments::parse();
+    #[cfg(feature = "planted")]
+    kingbus_sim::planted::plant_everywhere(arguments.bug);
+    let done = match arguments.command {
         Command::Run { which, quiet } => play(&which, if quiet { How::Quiet } else { How::Full }),
         Command::Explain { which, full } => play(&which, if full { How::Full } else { How::Story }),
         Command::Replay {
             recorded: Some(file),
             ..
         } => replay_file(&file).map(|report| {
-            println!("{report}");
+            say(&report);
             report.exit_code()
         }),
-        Command::Replay { file, quiet, .. } => {
+        Command::Replay {
+            file, plant, quiet, ..
+        } => {
             let which = Which {
                 seed: None,
                 file,
                 nodes: None,
-                plant: None,
+                plant,
             };
             play(&which, if quiet { How::Quiet } else { How::Full })
         }
         Command::Schedule { which } => which.schedule().map(|schedule| {
-            print!("{schedule}");
+            put(schedule);
             0
         }),
         Command::Shrink { which, out } => make_small(&which, out),
@@ -192,10 +209,16 @@ fn main() -> ExitCode {
             all_probes,
             json,
         } => {
-            let told = |seed: u64, failure: &Failure| {
-                failed(seed, failure, &seed_again(seed, nodes, plant));
+            let progress = Progress::new(seeds.end - seeds.start);
+            let told = |seed: u64, failure: Option<&Failure>| {
+                if let Some(failure) = failure {
+                    progress.clear();
+                    failed(seed, failure, &seed_again(seed, nodes, plant));
+                }
+                progress.done(failure.is_some());
             };
             let summary = soak(seeds.start, seeds.end, nodes, jobs, plant, &told);
+            progress.clear();
             summarise(&summary, all_probes, json)
         }
     };
@@ -222,7 +245,7 @@ fn play(which: &Which, how: How) -> Result<u8, String> {
     let print = match how {
         How::Full => Print::Full(out),
         How::Story => {
-            print!("{schedule}");
+            put(&schedule);
             Print::Story(out)
         }
         How::Quiet => Print::Nothing,
@@ -232,26 +255,36 @@ fn play(which: &Which, how: How) -> Result<u8, String> {
         None => 0,
         Some(failure) => {
             failed(schedule.seed, &failure, &which.again());
-            if how == How::Quiet {
+            if how != How::Story {
                 story(&failure);
             }
             failure.kind.exit_code()
         }
     };
-    println!("{hash:016x}");
+    say(format_args!("{hash:016x}"));
     Ok(code)
+}
+
+/// The version, and the commit that the program was built from, as far as that was told to the build:
+/// by `ci/prepare`, with a plus sign where files were changed.
+fn built_from() -> String {
+    let commit = option_env!("KINGBUS_COMMIT").unwrap_or("unknown");
+    format!("version {}, commit {commit}", env!("CARGO_PKG_VERSION"))
 }
 
 /// What a person needs to look into a failure.
 fn failed(seed: u64, failure: &Failure, again: &str) {
-    let version = env!("CARGO_PKG_VERSION");
-    println!("seed {seed} FAILED, {:?}: {}", failure.kind, failure.text);
-    println!("  version {version}, repeat with: {again}");
+    let version = built_from();
+    say(format_args!(
+        "seed {seed} FAILED, {:?}: {}",
+        failure.kind, failure.text
+    ));
+    say(format_args!("  {version}, repeat with: {again}"));
 }
 
 fn story(failure: &Failure) {
-    println!("the last events:");
-    failure.story.iter().for_each(|line| println!("{line}"));
+    say("the last events:");
+    failure.story.iter().for_each(say);
 }
 
 fn make_small(which: &Which, out: Option<PathBuf>) -> Result<u8, String> {
@@ -260,15 +293,15 @@ fn make_small(which: &Which, out: Option<PathBuf>) -> Result<u8, String> {
     };
     let failure = &shrunk.failure;
     let text = format!(
-        "# {}\n# shrunk in {} runs of version {} from: {}\n{}",
+        "# {}\n# shrunk in {} runs of {} from: {}\n{}",
         failure.text.replace('\n', "\n# "),
         shrunk.runs,
-        env!("CARGO_PKG_VERSION"),
+        built_from(),
         which.again(),
         shrunk.schedule
     );
     match out {
-        None => print!("{text}"),
+        None => put(text),
         Some(file) => fs::write(&file, text).map_err(|e| format!("{}: {e}", file.display()))?,
     }
     Ok(failure.kind.exit_code())
@@ -276,9 +309,9 @@ fn make_small(which: &Which, out: Option<PathBuf>) -> Result<u8, String> {
 
 fn summarise(summary: &Summary, all_probes: bool, json: Option<PathBuf>) -> Result<u8, String> {
     for (name, count) in summary.probes.list() {
-        println!("{count:>12}  {name}");
+        say(format_args!("{count:>12}  {name}"));
     }
-    println!(
+    say(format_args!(
         "{} seeds, {} failed, {} steps in {:.1} s: {:.0} seeds/s, {:.0} steps/s",
         summary.seeds,
         summary.failed,
@@ -286,9 +319,9 @@ fn summarise(summary: &Summary, all_probes: bool, json: Option<PathBuf>) -> Resu
         summary.seconds,
         summary.seeds as f64 / summary.seconds,
         summary.steps as f64 / summary.seconds
-    );
+    ));
     if let Some((seed, failure)) = summary.failures.first() {
-        println!("seed {seed}:");
+        say(format_args!("seed {seed}:"));
         story(failure);
     }
     if let Some(file) = json {
@@ -297,7 +330,7 @@ fn summarise(summary: &Summary, all_probes: bool, json: Option<PathBuf>) -> Resu
     }
     let missed = summary.probes.missed();
     if all_probes && summary.failed == 0 && !missed.is_empty() {
-        println!("never happened: {}", missed.join(", "));
+        say(format_args!("never happened: {}", missed.join(", ")));
         return Ok(FailureKind::Expectation.exit_code());
     }
     Ok(summary.exit_code())

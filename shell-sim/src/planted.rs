@@ -1,7 +1,7 @@
 //! The core's planted defects: after how many seeds each is caught, and by what.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock};
 
 use kingbus_core::planted::{Bug, plant};
 use serde::Serialize;
@@ -12,6 +12,37 @@ use crate::trace::Print;
 
 /// The first seeds of three ranges, so that one lucky seed says little.
 const RANGES: [u64; 3] = [0, 1_000_000, 2_000_000];
+
+/// A defect for all threads of the process.
+static EVERYWHERE: OnceLock<Bug> = OnceLock::new();
+
+/// Plants a defect for all runs from now on, once in a process.
+pub fn plant_everywhere(bug: Option<Bug>) {
+    if let Some(bug) = bug {
+        EVERYWHERE.set(bug).expect("it is said once");
+    }
+}
+
+/// The defect that is planted for all runs.
+pub fn planted_everywhere() -> Option<Bug> {
+    EVERYWHERE.get().copied()
+}
+
+/// Plants it on this thread.
+pub(crate) fn plant_here() {
+    if let Some(bug) = planted_everywhere() {
+        plant(Some(bug));
+    }
+}
+
+/// The defect of this name.
+pub fn bug(name: &str) -> Result<Bug, String> {
+    let found = Bug::ALL.iter().find(|bug| bug.name() == name);
+    found.copied().ok_or_else(|| {
+        let names: Vec<&str> = Bug::ALL.iter().map(|bug| bug.name()).collect();
+        crate::schedule::unknown("defect", name, &names)
+    })
+}
 
 /// How a defect shows.
 #[derive(Debug, Serialize)]

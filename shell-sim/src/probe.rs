@@ -112,6 +112,66 @@ pub const EXPECTED: [&str; 105] = [
     "write_waits_for_space",
 ];
 
+/// Situations that some seed or scenario reaches, and the seeds of `ci/test` need not.
+const RARER: [&str; 46] = [
+    "all_voters_replaced",
+    "change_of_members_refused",
+    "chunk_void",
+    "damage_found_at_start",
+    "damaged_node_back",
+    "damaged_node_mended",
+    "disk_corrupted",
+    "disk_corrupted_while_down",
+    "dump_refused_by_the_source",
+    "index_given_up",
+    "joint_entered",
+    "joint_left_by_another_leader",
+    "leader_disk_stuck",
+    "leader_found_damage",
+    "leader_handed_over",
+    "leader_leaves",
+    "learner_serves",
+    "lost_tail_noticed_in_the_file",
+    "member_added",
+    "member_demoted",
+    "member_promoted",
+    "member_removed",
+    "outside_node_asks_for_votes",
+    "outside_node_is_told",
+    "promoted_source_lags_behind_the_store",
+    "replaced_entry_came_back",
+    "replica_came_again",
+    "rot",
+    "semi_sync_again",
+    "semi_sync_given_up",
+    "source_acknowledged_to_itself",
+    "source_caught_up",
+    "source_owns_what_waits",
+    "source_promoted",
+    "source_purged",
+    "source_purged_what_is_needed",
+    "source_refused_for_what_it_lacks",
+    "source_refused_for_what_it_purged",
+    "source_replaced",
+    "source_switched",
+    "source_switched_to_lower_file_numbers",
+    "unreadable_for_a_cursor",
+    "unreadable_for_a_peer",
+    "unreadable_for_a_replica",
+    "write_lost",
+    "write_misdirected",
+];
+
+/// All names.
+pub fn known() -> impl Iterator<Item = &'static str> {
+    EXPECTED.into_iter().chain(RARER)
+}
+
+/// Whether there is a situation of this name.
+pub fn is_known(name: &str) -> bool {
+    known().any(|known| known == name)
+}
+
 /// Counts by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Probes(BTreeMap<&'static str, u64>);
@@ -161,6 +221,46 @@ mod tests {
     fn what_is_expected_is_listed_once_and_in_order() {
         assert!(EXPECTED.is_sorted_by(|one, next| one < next));
         assert!(EXPECTED.len() >= 40);
+        assert!(RARER.is_sorted_by(|one, next| one < next));
+        assert!(RARER.iter().all(|name| !EXPECTED.contains(name)));
+    }
+
+    /// The names in a call that counts, which begins behind its `hit`.
+    fn names(call: &str) -> Vec<&str> {
+        let open = call.find('(').expect("a call");
+        let mut depth = 0;
+        let end = call[open..].find(|c| {
+            depth += i32::from(c == '(') - i32::from(c == ')');
+            depth == 0
+        });
+        let inside = &call[open + 1..open + end.expect("it ends")];
+        let texts: Vec<&str> = inside.split('"').skip(1).step_by(2).collect();
+        // What is chosen by is told from the names by its length.
+        let chosen = inside.contains("=>");
+        let is_name = |text: &&str| !chosen || text.contains('_');
+        texts.into_iter().filter(is_name).collect()
+    }
+
+    #[test]
+    fn all_that_is_counted_is_listed() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/world");
+        let files = std::fs::read_dir(root).expect("the world's folder");
+        let mut count = 0;
+        for file in files {
+            let path = file.expect("an entry").path();
+            let text = std::fs::read_to_string(&path).expect("a source file");
+            for call in text.split("hit").skip(1) {
+                if !call.starts_with('(') && !call.starts_with("_if(") {
+                    continue;
+                }
+                for name in names(call) {
+                    count += 1;
+                    let file = path.display();
+                    assert!(is_known(name), "{file}: list {name} in probe.rs");
+                }
+            }
+        }
+        assert!(count > 80, "only {count} were found");
     }
 
     #[test]

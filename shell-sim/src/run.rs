@@ -106,6 +106,8 @@ thread_local! {
 /// Does something in which a node may panic. Error: its words.
 pub(crate) fn guarded<T>(act: impl FnOnce() -> T) -> Result<T, String> {
     keep_panics();
+    #[cfg(feature = "planted")]
+    crate::planted::plant_here();
     RUNNING.with(|running| *running.borrow_mut() = true);
     let done = catch_unwind(AssertUnwindSafe(act));
     RUNNING.with(|running| *running.borrow_mut() = false);

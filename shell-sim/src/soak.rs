@@ -83,14 +83,14 @@ impl Summary {
     }
 }
 
-/// Runs the seeds `from..to` on so many threads. `told` hears of each failure as it comes.
+/// Runs the seeds `from..to` on so many threads. `told` hears of each as it is done, and how it failed.
 pub fn soak(
     from: u64,
     to: u64,
     nodes: Option<u64>,
     jobs: u64,
     plant: Option<Plant>,
-    told: &(dyn Fn(u64, &Failure) + Sync),
+    told: &(dyn Fn(u64, Option<&Failure>) + Sync),
 ) -> Summary {
     let (start, cpu) = (Instant::now(), cpu_seconds());
     let next = AtomicU64::new(from);
@@ -130,7 +130,7 @@ impl Summary {
         seed: u64,
         nodes: Option<u64>,
         plant: Option<Plant>,
-        told: &(dyn Fn(u64, &Failure) + Sync),
+        told: &(dyn Fn(u64, Option<&Failure>) + Sync),
     ) {
         let schedule = Schedule::generate(seed, nodes);
         let mut outcome = run(&schedule, plant, Print::Nothing);
@@ -151,8 +151,8 @@ impl Summary {
         self.seeds += 1;
         self.steps += outcome.steps;
         self.probes.add(&outcome.probes);
+        told(seed, outcome.failure.as_ref());
         if let Some(failure) = outcome.failure {
-            told(seed, &failure);
             self.failed += 1;
             if self.failures.len() < FAILURES_MAX {
                 self.failures.push((seed, failure));

@@ -31,14 +31,24 @@ fn a_story_is_short_and_ends_with_the_hash_of_the_run() {
 #[test]
 fn a_failure_says_how_to_repeat_it_and_what_went_before() {
     let plant = ["--plant", "early-acknowledgement"];
-    let (code, run) = told(&[&["run", "--quiet", "--seed", "3"], &plant[..]].concat());
-    let (soak_code, soak) = told(&[&["soak", "--seeds", "3..4"], &plant[..]].concat());
-    assert_eq!((code, soak_code), (Some(12), Some(12)));
-    let again = "kingbus-sim run --seed 3 --plant early-acknowledgement";
-    for text in [run, soak] {
+    let file = std::env::temp_dir().join(format!("kingbus-sim-failing-{}", std::process::id()));
+    let (_, schedule) = told(&["schedule", "--seed", "3"]);
+    std::fs::write(&file, schedule).expect("a file can be written");
+    let name = file.to_str().expect("a name of ours");
+    let of_file = format!("kingbus-sim run --file {name} --plant early-acknowledgement");
+    let of_seed = "kingbus-sim run --seed 3 --plant early-acknowledgement";
+    for (arguments, again) in [
+        (&["run", "--quiet", "--seed", "3"][..], of_seed),
+        (&["run", "--seed", "3"], of_seed),
+        (&["replay", name], &of_file),
+        (&["soak", "--seeds", "3..4"], of_seed),
+    ] {
+        let (code, text) = told(&[arguments, &plant[..]].concat());
+        assert_eq!(code, Some(12), "{arguments:?}");
         for fact in [
             "seed 3 FAILED",
             "version ",
+            ", commit ",
             again,
             "the last events",
             "node 1 up",
@@ -46,4 +56,5 @@ fn a_failure_says_how_to_repeat_it_and_what_went_before() {
             assert!(text.contains(fact), "{fact} is not in:\n{text}");
         }
     }
+    std::fs::remove_file(&file).expect("it is ours");
 }

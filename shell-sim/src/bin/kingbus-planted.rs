@@ -1,14 +1,13 @@
 //! `kingbus-planted`: plays seeds with each of the core's planted defects until it is caught.
 
-#![allow(clippy::print_stdout)]
-
 use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
 use kingbus_core::planted::Bug;
-use kingbus_sim::planted::{Finding, search};
+use kingbus_sim::planted::{Finding, bug, search};
+use kingbus_sim::say::say;
 
 /// Plays seeds with each of the core's planted defects until it is caught. Exit code: 1 one is not.
 #[derive(Debug, Parser)]
@@ -47,25 +46,19 @@ fn main() -> ExitCode {
     }
     let missed = findings.iter().filter(|finding| finding.seeds.is_none());
     let missed = missed.count();
-    println!(
+    say(format_args!(
         "{} of {} defects caught",
         findings.len() - missed,
         findings.len()
-    );
+    ));
     ExitCode::from(u8::from(missed > 0))
-}
-
-fn bug(name: &str) -> Result<Bug, String> {
-    let found = Bug::ALL.iter().find(|bug| bug.name() == name);
-    found.copied().ok_or_else(|| {
-        let names: Vec<_> = Bug::ALL.iter().map(|bug| bug.name()).collect();
-        format!("expected one of {}", names.join(", "))
-    })
 }
 
 fn tell(finding: &Finding) {
     match (&finding.oracle, finding.seeds) {
-        (Some(oracle), Some(seeds)) => println!("{:<32} {seeds:>5}  {oracle}", finding.name),
-        (Some(_), None) | (None, _) => println!("{:<32}     -  not caught", finding.name),
+        (Some(oracle), Some(seeds)) => {
+            say(format_args!("{:<32} {seeds:>5}  {oracle}", finding.name))
+        }
+        (Some(_), None) | (None, _) => say(format_args!("{:<32}     -  not caught", finding.name)),
     }
 }

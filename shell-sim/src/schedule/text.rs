@@ -14,9 +14,12 @@
 use std::fmt;
 use std::str::SplitWhitespace;
 
+use super::limits::NODES_MAX;
+use super::near::unknown;
 use super::{
     Change, Fault, Hardware, IndexLoss, Moment, Schedule, Settings, Sides, Target, Upstream, What,
 };
+use crate::probe;
 
 /// A line that is not understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -164,11 +167,23 @@ impl Schedule {
             ..Schedule::default()
         };
         for (number, line) in text.lines().enumerate() {
-            let line = line.split('#').next().unwrap_or_default().trim();
-            schedule.line(line).map_err(|what| TextError {
-                line: number + 1,
-                what,
-            })?;
+            schedule
+                .line(without_remark(line))
+                .map_err(|what| TextError {
+                    line: number + 1,
+                    what,
+                })?;
+        }
+        if let Some((names, what)) = schedule.contradiction() {
+            let sets = |line: &str| {
+                names
+                    .iter()
+                    .any(|name| line.starts_with(&format!("set {name} ")))
+            };
+            let lines = text.lines().enumerate();
+            let line = lines.filter(|(_, line)| sets(without_remark(line))).last();
+            let line = line.map_or(0, |(at, _)| at + 1);
+            return Err(TextError { line, what });
         }
         schedule.faults.sort_by_key(|fault| fault.at_ms);
         if !schedule.keeps_majority() {
@@ -192,10 +207,14 @@ impl Schedule {
             Some("set") => {
                 let name = words.word("the name of a setting")?;
                 let value = words.number("its value")?;
-                if self.settings.set(name, value) {
-                    words.end()
-                } else {
-                    Err(format!("there is no setting {name}"))
+                if !self.settings.set(name, value) {
+                    let known = self.settings.list();
+                    let known: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
+                    return Err(unknown("setting", name, &known));
+                }
+                match Settings::beyond(name, value) {
+                    Some(what) => Err(what),
+                    None => words.end(),
                 }
             }
             Some("at") => {
@@ -214,13 +233,24 @@ impl Schedule {
         };
         match key {
             "title" => self.title = value.to_owned(),
+            "expect" if !probe::is_known(value) => {
+                let known: Vec<&str> = probe::known().collect();
+                return Err(unknown("probe", value, &known));
+            }
             "expect" => self.expect.push(value.to_owned()),
             "seed" => self.seed = number()?,
-            "nodes" => self.nodes = number()?,
+            "nodes" => match number()? {
+                nodes @ 1..=NODES_MAX => self.nodes = nodes,
+                nodes => return Err(format!("nodes is {nodes}; it may be 1 to {NODES_MAX}")),
+            },
             _ => return Err(format!("'{key}' is not title, expect, seed or nodes")),
         }
         Ok(())
     }
+}
+
+fn without_remark(line: &str) -> &str {
+    line.split('#').next().unwrap_or_default().trim()
 }
 
 /// The words of a line.

@@ -1,10 +1,7 @@
 //! How many nodes there are, and what the operator does with them.
 
-use super::super::{Change, Fault, Settings, Target, What};
+use super::super::{Change, Fault, NODES_MAX, Settings, Target, What};
 use crate::rng::Rng;
-
-/// Nodes at most, spares included.
-const NODES_MAX: u64 = 7;
 
 /// Stories about members in one schedule at most.
 const STORIES_MAX: u64 = 4;
