@@ -106,6 +106,19 @@ bugs! {
         "A file that lost its end may go on with something else.",
     FileHeaderAlone = "file-header-alone": "A file's format description is given out alone.",
 
+    // Purge and snapshots.
+    PurgedOnlyHere = "purged-only-here": "A leader purges without an entry.",
+    PurgeForgetsGtids = "purge-forgets-gtids": "What a purge takes is not in the purged set.",
+    PurgeOneTooFar = "purge-one-too-far": "The first entry that stays goes too.",
+    PurgedUnderReader = "purged-under-reader":
+        "A replica reads on when what it is to read is purged.",
+    DeletedEarly = "deleted-early": "Files are deleted before the log knows on disk.",
+    OldLogKept = "old-log-kept": "A snapshot is restored beside the old log.",
+    SnapshotAnsweredEarly = "snapshot-answered-early":
+        "A snapshot is answered before it is durable.",
+    SnapshotForgetsFile = "snapshot-forgets-file": "A snapshot leaves out the binlog file.",
+    SnapshotForgetsPurged = "snapshot-forgets-purged": "A snapshot leaves out the purged set.",
+
     // Cursors.
     SearchOneTooFar = "search-one-too-far": "The search ends one entry too far.",
     SearchInsideTransaction = "search-inside-transaction": "The search may end between two parts.",

@@ -30,6 +30,8 @@ fn node() -> Node {
         segment_bytes: 1 << 20,
         checkpoint_bytes: 16 << 10,
         recent_rows_max: 16,
+        retain_bytes: None,
+        retain_slack_bytes: 0,
     };
     let mut node = Node::new(config, Recovered::default());
     effects(&mut node);
@@ -54,6 +56,7 @@ fn heartbeat(commit: u64) -> Input {
         from: NodeId(1),
         to: NodeId(2),
         leader_commit: Index(commit),
+        needs: Index(u64::MAX),
         gone: false,
         message,
     }))

@@ -38,6 +38,8 @@ fn config() -> Config {
         segment_bytes: 1 << 20,
         checkpoint_bytes: 16 << 10,
         recent_rows_max: 16,
+        retain_bytes: Some(1 << 20),
+        retain_slack_bytes: 1 << 20,
     }
 }
 
@@ -81,6 +83,7 @@ fn file() -> BinlogFile {
         header_len: 160,
         checksum: true,
         raise: 0,
+        log_bytes: 4096,
     }
 }
 
@@ -140,6 +143,7 @@ fn every_input() -> Vec<Input> {
         from: NodeId(2),
         to: NodeId(1),
         leader_commit: Index(8),
+        needs: Index(3),
         gone: false,
         message: message(),
     };
@@ -186,6 +190,10 @@ fn every_input() -> Vec<Input> {
             token: 3,
             file: Some(file()),
         }),
+        Input::Disk(DiskInput::Files {
+            token: 5,
+            files: vec![file(), file()],
+        }),
         Input::Disk(DiskInput::Body {
             token: 4,
             body: Bytes::from_static(b"body"),
@@ -194,6 +202,10 @@ fn every_input() -> Vec<Input> {
             text: "segment 3".to_owned(),
         }),
         Input::Admin(AdminInput::Status { token: 1 }),
+        Input::Admin(AdminInput::Purge {
+            token: 3,
+            to: "binlog.000007".to_owned(),
+        }),
         Input::Admin(AdminInput::SetSource {
             token: 2,
             definition: Some(definition),

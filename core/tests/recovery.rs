@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use kingbus_core::gtid::Uuid;
 use kingbus_core::log::{
-    Damage, End, HardState, RECORD_HEADER_LEN, Recovered, Recovery, Writer, record_len,
+    Damage, End, HardState, RECORD_HEADER_LEN, Recovered, Recovery, SegmentStart, Writer,
+    record_len,
 };
-use kingbus_core::node::applied::Applied;
 use kingbus_core::node::catalog::Command;
-use kingbus_core::node::index::{Checkpoint, Row};
+use kingbus_core::node::index::Row;
 use kingbus_core::node::port::DiskEffect;
 use kingbus_core::types::{Index, SegmentId};
 use proptest::prelude::*;
@@ -75,7 +75,7 @@ impl Disk {
     }
 
     fn recover(&self) -> Result<Recovered, Damage> {
-        let mut recovery = Recovery::new(CLUSTER, 1 << 20, None);
+        let mut recovery = Recovery::new(CLUSTER, 1 << 20, None, None);
         let last = self.files.keys().max().copied();
         for (id, file) in &self.files {
             let mut read = |offset: u64, len: usize| {
@@ -88,16 +88,6 @@ impl Disk {
             recovery.segment(SegmentId(*id), len, is_last, &mut read, &mut |_| {})?;
         }
         recovery.finish(None)
-    }
-}
-
-fn checkpoint() -> Checkpoint {
-    Checkpoint {
-        applied: Applied::default(),
-        segment: SegmentId(0),
-        offset: 0,
-        hard: (0, 0),
-        terms: Vec::new(),
     }
 }
 
@@ -130,7 +120,7 @@ struct Log {
 impl Log {
     fn new() -> Log {
         Log {
-            writer: Writer::new(CLUSTER, SEGMENT_BYTES, End::default()),
+            writer: Writer::new(CLUSTER, SEGMENT_BYTES, SegmentId(0), End::default()),
             disk: Disk::default(),
             hard: HardState { term: 1, vote: 1 },
             written: Vec::new(),
@@ -151,10 +141,14 @@ impl Log {
             self.sync();
         }
         if self.writer.sealed() {
-            let first = Index(from);
-            let state = checkpoint();
+            let start = SegmentStart {
+                hard: self.hard,
+                commit: Index(0),
+                first_index: Index(from),
+                entries_len: len,
+            };
             self.writer
-                .begin_segment(self.hard, Index(0), first, len, state, &mut effects);
+                .begin_segment(start, SegmentId(1), None, &mut effects);
         }
         self.writer
             .append(Some(self.hard), &entries, Index(0), true, &mut effects);
@@ -318,7 +312,7 @@ fn a_log_of_another_cluster_is_refused() {
             &file[from..(from + len).min(file.len())],
         ))
     };
-    let mut recovery = Recovery::new(Uuid([8; 16]), 1 << 20, None);
+    let mut recovery = Recovery::new(Uuid([8; 16]), 1 << 20, None, None);
     let len = file.len() as u64;
     let damage = recovery
         .segment(SegmentId(1), len, true, &mut read, &mut |_| {})
@@ -346,7 +340,7 @@ fn what_a_crash_left_behind_a_torn_record_does_not_come_back() {
     log.disk.sync();
     let recovered = log.disk.recover().expect("a torn tail is no damage");
     assert_eq!(found(&recovered), log.durable);
-    log.writer = Writer::new(CLUSTER, SEGMENT_BYTES, recovered.end);
+    log.writer = Writer::new(CLUSTER, SEGMENT_BYTES, SegmentId(0), recovered.end);
     log.hard = HardState { term: 2, vote: 3 };
     log.append(4, 1, 440);
     log.sync();
@@ -369,7 +363,7 @@ fn a_log_that_ends_before_its_index_is_damaged() {
     let last = log.disk.recover().expect("no damage").metas.pop_back();
     let row = last.expect("three entries").row;
     let mut recover = |last_row: Option<&Row>| {
-        let mut recovery = Recovery::new(CLUSTER, 1 << 20, None);
+        let mut recovery = Recovery::new(CLUSTER, 1 << 20, None, None);
         let file = log.disk.files.get_mut(&1).expect("the segment");
         let len = file.len();
         let mut read = |offset: u64, len: usize| {

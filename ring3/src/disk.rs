@@ -102,7 +102,18 @@ impl World {
                 let body = Bytes::copy_from_slice(disk.segments.bytes(span));
                 Some(DiskInput::Body { token, body })
             }
-            DiskEffect::Create { .. } | DiskEffect::Write { .. } | DiskEffect::Index(_) => None,
+            DiskEffect::ReadFiles {
+                token,
+                from,
+                files_max,
+            } => {
+                let files = disk.index.files(from, files_max);
+                Some(DiskInput::Files { token, files })
+            }
+            DiskEffect::Create { .. }
+            | DiskEffect::Write { .. }
+            | DiskEffect::Forget { .. }
+            | DiskEffect::Index(_) => None,
         }
     }
 }
@@ -144,9 +155,17 @@ impl Driver {
                 sync,
             } => self.write(world, (seq, segment, offset, parts, sync)),
             DiskEffect::Index(ops) => self.index(world, ops),
+            DiskEffect::Forget { before } => {
+                let list = host.disk.segments.list();
+                for (id, _) in list.into_iter().filter(|(id, _)| *id < before) {
+                    host.disk.segments.delete(id);
+                }
+                Ok(())
+            }
             question @ (DiskEffect::ReadRows { .. }
             | DiskEffect::ReadCheckpoint { .. }
             | DiskEffect::ReadFile { .. }
+            | DiskEffect::ReadFiles { .. }
             | DiskEffect::ReadBody { .. }) => {
                 let us = host.disk.read_us(&world.schedule.settings);
                 let ends = (self.node, self.life);

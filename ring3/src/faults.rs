@@ -165,6 +165,10 @@ impl World {
                 self.pass_over(text.split(' ').next().unwrap_or_default());
                 None
             }
+            What::Purge { .. } => {
+                self.pass_over("purge");
+                None
+            }
             What::Members { changes } => {
                 self.wish(&changes);
                 None

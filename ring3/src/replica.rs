@@ -114,9 +114,15 @@ impl Reader {
                 Ok(Ok(_)) => {
                     let mut world = self.shared.lock();
                     let World {
-                        clients, sources, ..
+                        clients,
+                        sources,
+                        oracles,
+                        ..
                     } = &mut *world;
-                    clients[self.replica].model.set_up(sources.primary());
+                    let purged = oracles.history.purged();
+                    clients[self.replica]
+                        .model
+                        .set_up(sources.primary(), purged);
                     return "refused";
                 }
             }

@@ -73,6 +73,9 @@ impl World {
             segment_bytes: self.schedule.settings.segment_bytes,
             checkpoint_bytes: self.schedule.settings.checkpoint_bytes,
             recent_rows_max: self.schedule.settings.recent_rows_max as usize,
+            // What is purged is ring 1's alone.
+            retain_bytes: None,
+            retain_slack_bytes: 0,
         }
     }
 }

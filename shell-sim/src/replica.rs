@@ -1,6 +1,6 @@
 //! A model replica: connects to any node that serves, asks for what it lacks, checks what it gets.
 
-use kingbus_core::gtid::{Gtid, Tsid, Uuid};
+use kingbus_core::gtid::{Gtid, GtidSet, Tsid, Uuid};
 use kingbus_core::node::port::DumpRequest;
 use kingbus_core::types::ReplicaId;
 
@@ -83,9 +83,12 @@ impl Replica {
         }
     }
 
-    /// It has all that the source has now, from a backup.
-    pub fn set_up(&mut self, source: &Source) {
-        self.have.executed.union(source.executed());
+    /// It has all that the source has now, from a backup; or from an old one just what it was refused for.
+    pub fn set_up(&mut self, source: &Source, purged: &GtidSet) {
+        self.have.executed.union(match self.rng.chance(500_000) {
+            true => source.executed(),
+            false => purged,
+        });
     }
 
     /// It has nothing but what the store will never have; or nothing at all, and will be refused.

@@ -66,6 +66,7 @@ impl Meanwhile {
             Note::ReplicaGot { .. } => self.received += 1,
             Note::Arrived { .. }
             | Note::Synced { .. }
+            | Note::Deleted { .. }
             | Note::ReplicaSent { .. }
             | Note::Status { .. } => {}
             Note::Fault(_)
@@ -82,6 +83,8 @@ impl Meanwhile {
             | Note::SourceRefused { .. }
             | Note::Operator { .. }
             | Note::Members { .. }
+            | Note::Purge { .. }
+            | Note::Restored { .. }
             | Note::ReplicaDump { .. }
             | Note::ReplicaLost { .. }
             | Note::Healed

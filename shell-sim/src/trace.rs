@@ -34,6 +34,12 @@ pub enum Note {
     Damaged { node: u64, text: String },
     /// A node speaks as the leader of a term for the first time.
     Leads { node: u64, term: u64 },
+    /// A node answers the operator who wants something purged.
+    Purge { node: u64, done: bool },
+    /// A snapshot takes the place of a node's log.
+    Restored { node: u64, index: u64 },
+    /// A node deletes its segments before one.
+    Deleted { node: u64, before: u64 },
     /// A message between nodes left, or was lost.
     Sent {
         from: u64,
@@ -224,6 +230,16 @@ impl fmt::Display for Note {
                 )
             }
             Note::Members { index, text } => write!(f, "members from entry {index} on: {text}"),
+            Note::Purge { node, done } => {
+                let answer = if *done { "done" } else { "refused" };
+                write!(f, "purge at node {node}: {answer}")
+            }
+            Note::Restored { node, index } => {
+                write!(f, "node {node} begins its log anew behind entry {index}")
+            }
+            Note::Deleted { node, before } => {
+                write!(f, "node {node} deletes the segments before {before}")
+            }
             Note::ReplicaDump { replica, node } => {
                 write!(f, "replica {replica} dumps from node {node}")
             }

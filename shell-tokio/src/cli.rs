@@ -44,6 +44,14 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Forget old binlog files, on all nodes; ask the leader
+    Purge {
+        #[command(flatten)]
+        node: NodeArgs,
+        /// Everything before this binlog file goes, as with PURGE BINARY LOGS TO
+        #[arg(long, value_name = "FILE")]
+        to: String,
+    },
     /// Name, show or leave the source that the cluster follows
     Source {
         #[command(subcommand)]
@@ -186,6 +194,11 @@ impl Cli {
                     format!("a status of another version ({error}): use --json")
                 })?;
                 say(&show::status(&status))
+            }
+            Command::Purge { node, to } => {
+                let body = json!({ "to": to });
+                node.client()?.ask(Method::Post(body), "/purge")?;
+                say("done: a majority of the nodes knows; each deletes its files by itself\n")
             }
             Command::Source { command } => command.run(),
             Command::Members { command } => command.run(),

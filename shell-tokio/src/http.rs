@@ -6,6 +6,7 @@
 //! | `GET /status` | 200, [`Status`] as JSON |
 //! | `GET /source` | 200, the source without its password |
 //! | `PUT /source` | 200 when a majority has it; body: [`NewSource`] |
+//! | `POST /purge` | 200 when a majority knows that it is purged; body: [`NewPurge`]; ask the leader |
 //! | `DELETE /source` | 200 when a majority has it; nothing is followed any more |
 //! | `GET /members` | 200, the members as this node knows them |
 //! | `POST /members` | 200 when it is done, on the leader; body: a list of [`Change`]s, made in one step |
@@ -20,7 +21,7 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use kingbus_core::node::catalog::SourceDefinition;
 use kingbus_core::node::members::MemberChange;
@@ -99,6 +100,14 @@ impl From<Change> for MemberChange {
     }
 }
 
+/// Body of `POST /purge`.
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewPurge {
+    /// Everything before this binlog file goes.
+    pub to: String,
+}
+
 fn mysql_port() -> u16 {
     3306
 }
@@ -154,6 +163,11 @@ impl Requests {
     pub async fn change_members(&self, changes: Vec<MemberChange>) -> Result<(), String> {
         self.request(|token| AdminInput::ChangeMembers { token, changes })
             .await
+    }
+
+    /// Has everything before a binlog file purged. Error: why not, and what to do.
+    pub async fn purge(&self, to: String) -> Result<(), String> {
+        self.request(|token| AdminInput::Purge { token, to }).await
     }
 
     async fn request(&self, request: impl FnOnce(u64) -> AdminInput) -> Result<(), String> {
@@ -226,6 +240,7 @@ impl Port {
         let routes = Router::new()
             .route("/healthz", get(healthz))
             .route("/status", get(status))
+            .route("/purge", post(purge))
             .route("/source", get(source).put(put_source).delete(delete_source))
             .route("/members", get(members).post(post_members))
             .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
@@ -353,6 +368,16 @@ async fn post_members(State(port): State<Port>, body: Bytes) -> Response {
     let changes: Vec<MemberChange> = changes.into_iter().map(MemberChange::from).collect();
     info!("an operator changes the members: {changes:?}");
     port.done(|requests| async move { requests.change_members(changes).await })
+        .await
+}
+
+async fn purge(State(port): State<Port>, body: Bytes) -> Response {
+    let new: NewPurge = match serde_json::from_slice(&body) {
+        Ok(new) => new,
+        Err(wrong) => return error(StatusCode::BAD_REQUEST, &wrong.to_string()),
+    };
+    info!("an operator purges what is before {}", new.to);
+    port.done(|requests| async move { requests.purge(new.to).await })
         .await
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use kingbus_core::gtid::Uuid;
-use kingbus_core::log::{Damage, Recovered, Recovery};
+use kingbus_core::log::{Damage, Recovered, Recovery, beginning};
 use kingbus_core::node::config::CHECKPOINT_BYTES_DEFAULT;
 use kingbus_core::node::index::{Checkpoint, IndexOp};
 use kingbus_core::types::{Index as LogIndex, SegmentId};
@@ -56,9 +56,7 @@ pub fn open(data: &Path, cluster: Uuid) -> Result<Opened, Trouble> {
     let segments = files.list().map_err(failed)?;
     let (index, checkpoint) = open_index(&index_folder(data))?;
     let recovered = recover(&files, &segments, &index, cluster, checkpoint)?;
-    for segment in &recovered.discard {
-        files.delete(*segment).map_err(failed)?;
-    }
+    files.delete(&recovered.discard).map_err(failed)?;
     Ok(Opened {
         files: Arc::new(files),
         index,
@@ -96,31 +94,39 @@ fn recover(
     cluster: Uuid,
     checkpoint: Option<Checkpoint>,
 ) -> Result<Recovered, Trouble> {
-    if let Some(checkpoint) = &checkpoint {
-        let segment = checkpoint.segment;
-        if !segments.contains_key(&segment) {
-            let what = format!(
-                "the index needs {}, which is missing",
-                files.path(segment).display()
-            );
-            return Err(Damage {
-                segment,
-                offset: 0,
-                what,
-            }
-            .into());
+    let ids: Vec<SegmentId> = segments.keys().copied().collect();
+    let beginning = beginning(cluster, &ids, &mut |segment, offset, len| {
+        let file = files.get(segment);
+        file.and_then(|file| read_at(&file, offset, len))
+            .map_err(|error| error.to_string())
+    });
+    let mut recovery = Recovery::new(cluster, CHECKPOINT_BYTES_DEFAULT, beginning, checkpoint);
+    let first = recovery.from_segment();
+    let begun = !recovery.makes_index() || first > SegmentId(1);
+    if begun && !segments.contains_key(&first) {
+        return Err(Damage {
+            segment: first,
+            offset: 0,
+            what: format!(
+                "{} is missing, and the log needs it",
+                files.path(first).display()
+            ),
         }
-    } else if !segments.is_empty() {
+        .into());
+    }
+    if recovery.makes_index() && !segments.is_empty() {
         info!("making the index from {} segments", segments.len());
     }
-    let mut recovery = Recovery::new(cluster, CHECKPOINT_BYTES_DEFAULT, checkpoint);
     let mut sink = Sink {
         index,
         ops: Vec::new(),
         failed: None,
     };
     let last = segments.last_key_value().map(|(id, _)| *id);
-    for (&segment, &len) in segments.range(recovery.from_segment()..) {
+    for (&segment, &len) in segments {
+        if !recovery.wants(segment) {
+            continue;
+        }
         let damage = |error: io::Error| Damage {
             segment,
             offset: 0,
@@ -235,6 +241,8 @@ mod tests {
             segment_bytes: 64 << 10,
             checkpoint_bytes: CHECKPOINT_BYTES_DEFAULT,
             recent_rows_max: RECENT_ROWS_MAX_DEFAULT,
+            retain_bytes: None,
+            retain_slack_bytes: 0,
         };
         let (stop, stopped) = oneshot::channel();
         let driver = Driver::new(Node::new(config, opened.recovered), inputs, outlets, None);

@@ -201,6 +201,8 @@ mod tests {
             segment_bytes: 1 << 20,
             checkpoint_bytes: 1 << 20,
             recent_rows_max: 16,
+            retain_bytes: None,
+            retain_slack_bytes: 0,
         }
     }
 

@@ -247,6 +247,8 @@ impl Base<'_> {
             segment_bytes: config.segment_bytes,
             checkpoint_bytes: node::config::CHECKPOINT_BYTES_DEFAULT,
             recent_rows_max: node::config::RECENT_ROWS_MAX_DEFAULT,
+            retain_bytes: config.retain_bytes,
+            retain_slack_bytes: config.retain_slack_bytes,
         }
     }
 
@@ -416,6 +418,8 @@ fn damaged_status(node: u64, damage: &Damage, text: &str) -> Status {
         not_serving_because: Some(text.to_owned()),
         executed: Default::default(),
         purged: Default::default(),
+        first: 0,
+        first_file: None,
         binlog: Default::default(),
         source: SourceStatus {
             state: "none".to_owned(),

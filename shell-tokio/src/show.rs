@@ -36,7 +36,14 @@ pub(crate) fn status(status: &Status) -> String {
         },
     );
     line("executed", or_none(&status.executed.to_string()));
-    line("purged", or_none(&status.purged.to_string()));
+    let purged = or_none(&status.purged.to_string());
+    line(
+        "purged",
+        match &status.first_file {
+            Some(file) => format!("{purged}, begins with {file}"),
+            None => purged,
+        },
+    );
     line(
         "log",
         format!(

@@ -4,7 +4,7 @@
 //! segment header, 64 bytes, little endian            record header, 64 bytes, little endian
 //!   0  magic "KINGBUS\n"                               0  body length   u32  bytes
 //!   8  version      u32  1                             4  kind          u8   1 entry, 2 hard state,
-//!  12  reserved     u32                                                      3 checkpoint, 4 seal
+//!  12  reserved     u32                                                      3 beginning, 4 seal
 //!  16  cluster      16 bytes, its UUID                 5  entry type    u8   Raft's
 //!  32  stream       u64  0                             6  reserved      u16
 //!  40  segment      u64                                8  segment       u64
@@ -52,8 +52,8 @@ pub enum Kind {
     Entry,
     /// Term (in `term`) and vote (in `index`); no body.
     HardState,
-    /// The state at the beginning of a segment; the body is a checkpoint.
-    Checkpoint,
+    /// What the log begins with; the body is a [`Beginning`](super::Beginning).
+    Beginning,
     /// The end of a segment; no body.
     Seal,
 }
@@ -94,7 +94,7 @@ impl RecordHeader {
         out.put_u8(match self.kind {
             Kind::Entry => 1,
             Kind::HardState => 2,
-            Kind::Checkpoint => 3,
+            Kind::Beginning => 3,
             Kind::Seal => 4,
         });
         out.put_u8(self.entry_type);
@@ -121,7 +121,7 @@ impl RecordHeader {
         let kind = match reader.u8()? {
             1 => Kind::Entry,
             2 => Kind::HardState,
-            3 => Kind::Checkpoint,
+            3 => Kind::Beginning,
             4 => Kind::Seal,
             _ => return None,
         };
@@ -142,7 +142,7 @@ impl RecordHeader {
         };
         let crc_right =
             header_crc(bytes) == crc32c::crc32c(&bytes[..60]) || planted(Bug::HeaderCrcIgnored);
-        let len_possible = kind == Kind::Checkpoint || len as usize <= BODY_BYTES_MAX;
+        let len_possible = kind == Kind::Beginning || len as usize <= BODY_BYTES_MAX;
         (crc_right && len_possible).then_some(header)
     }
 

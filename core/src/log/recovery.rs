@@ -6,11 +6,13 @@ use bytes::Bytes;
 use raft::eraftpb::{Entry, EntryType};
 use serde::{Deserialize, Serialize};
 
+use super::beginning::Beginning;
 use super::record::{Kind, RecordHeader};
 use super::scan::{Damage, Read, Tail, scan};
 use super::writer::{End, HardState};
 use crate::gtid::Uuid;
 use crate::node::applied::Applied;
+use crate::node::count::{Place, count};
 use crate::node::index::{Checkpoint, IndexOp, Row};
 use crate::node::meta::{Change, Meta};
 use crate::planted::{Bug, planted};
@@ -21,6 +23,7 @@ use crate::types::{Index, SegmentId, Span, Term};
 pub struct Recovery {
     cluster: Uuid,
     from: SegmentId,
+    makes_index: bool,
     fold: Fold,
     discard: Vec<SegmentId>,
 }
@@ -29,8 +32,9 @@ pub struct Recovery {
 #[derive(Debug)]
 struct Fold {
     state: Recovered,
-    /// The index had no checkpoint: the first one in the segments is taken.
-    rebuild: bool,
+    /// An entry was read that follows the state. Until then others may come: what they followed was
+    /// replaced, and lies in a segment that is not read.
+    attached: bool,
     /// Bytes of log between two checkpoints of the index.
     checkpoint_bytes: u64,
 }
@@ -50,34 +54,69 @@ pub struct Recovered {
     pub commit: Index,
     /// Where to write on.
     pub end: End,
-    /// Segments in which not even the header was written; to be deleted.
+    /// The log's first entry, as its newest segment says; nothing is needed of what was before.
+    pub begins: Index,
+    /// The first segment of the log.
+    pub first_segment: SegmentId,
+    /// Segments before that one, and one in which not even the header was written; to be deleted.
     pub discard: Vec<SegmentId>,
 }
 
 impl Recovery {
-    /// Goes on from the index's last checkpoint; without one the index is made anew.
-    pub fn new(cluster: Uuid, checkpoint_bytes: u64, checkpoint: Option<Checkpoint>) -> Recovery {
-        let rebuild = checkpoint.is_none();
+    /// Goes on from the index's last checkpoint. Without one, or when what follows it is gone, the index
+    /// is made anew from where the log begins.
+    pub fn new(
+        cluster: Uuid,
+        checkpoint_bytes: u64,
+        beginning: Option<Beginning>,
+        checkpoint: Option<Checkpoint>,
+    ) -> Recovery {
         let mut state = Recovered::default();
-        let from = checkpoint.as_ref().map_or(SegmentId(0), |c| c.segment);
+        let (first, base) = beginning.map_or((SegmentId(0), None), |b| (b.first, b.base));
+        state.first_segment = first;
+        state.begins = base.as_ref().map_or(Index(1), |base| base.first());
+        let base_index = base.as_ref().map_or(Index(0), |base| base.applied.index);
+        let usable = |c: &Checkpoint| c.segment >= first && c.applied.index >= base_index;
+        let mut from = first;
+        let checkpoint = checkpoint.filter(usable);
+        let makes_index = checkpoint.is_none();
         if let Some(checkpoint) = checkpoint {
+            from = checkpoint.segment;
             begin(&mut state, checkpoint);
+        } else if let Some(base) = base {
+            state.commit = base.applied.index;
+            state.terms = vec![(base.applied.index, base.term)];
+            state.applied = base.state();
         }
         Recovery {
             cluster,
             from,
+            makes_index,
             fold: Fold {
                 state,
-                rebuild,
+                attached: false,
                 checkpoint_bytes,
             },
             discard: Vec::new(),
         }
     }
 
-    /// Segments before this one need not be read.
+    /// The first segment to be read; 0 or 1: the first there is.
     pub fn from_segment(&self) -> SegmentId {
         self.from
+    }
+
+    /// Whether the index is made anew.
+    pub fn makes_index(&self) -> bool {
+        self.makes_index
+    }
+
+    /// Whether this segment must be read. One before the log's first is void, and will be discarded.
+    pub fn wants(&mut self, id: SegmentId) -> bool {
+        if id < self.fold.state.first_segment {
+            self.discard.push(id);
+        }
+        id >= self.from
     }
 
     /// Reads one segment of `len` bytes. `last`: there is none after it. What the index lacks goes to
@@ -192,15 +231,14 @@ impl Fold {
                     }
                 }
             }
-            Kind::Checkpoint => {
-                let checkpoint =
-                    Checkpoint::decode(&body).ok_or("a checkpoint of a later kingbus")?;
-                if std::mem::take(&mut self.rebuild) {
-                    begin(state, checkpoint.clone());
-                    index(vec![IndexOp::Checkpoint(Box::new(checkpoint))]);
+            Kind::Beginning => {
+                Beginning::decode(&body).ok_or("a beginning of a later kingbus")?;
+            }
+            Kind::Entry => {
+                if self.follows(header) {
+                    entry(&mut self.state, header, offset, body)?;
                 }
             }
-            Kind::Entry => entry(state, header, offset, body)?,
             Kind::Seal => {}
         }
         let commit = match planted(Bug::UncommittedAppliedAtStart) {
@@ -209,6 +247,14 @@ impl Fold {
         };
         self.apply(commit, index);
         Ok(())
+    }
+
+    /// Whether an entry has a place behind the state. One that has none does no harm where nothing
+    /// behind the state was committed yet: what it followed was replaced.
+    fn follows(&mut self, header: &RecordHeader) -> bool {
+        let next = self.state.applied.index.next();
+        self.attached |= header.index <= next;
+        self.attached || header.commit >= next
     }
 
     /// Applies what is committed, as far as it is there.
@@ -221,16 +267,12 @@ impl Fold {
                 .metas
                 .pop_front()
                 .expect("commit is at most the last index");
-            let mut ops = state.applied.apply(&mut meta);
-            if state.applied.take_checkpoint_due(self.checkpoint_bytes) {
-                ops.push(IndexOp::Checkpoint(Box::new(Checkpoint {
-                    applied: state.applied.clone(),
-                    segment: meta.row.span.segment,
-                    offset: meta.row.span.offset,
-                    hard: (state.hard.term, state.hard.vote),
-                    terms: state.terms.clone(),
-                })));
-            }
+            let place = Place {
+                hard: (state.hard.term, state.hard.vote),
+                terms: &state.terms,
+                checkpoint_bytes: self.checkpoint_bytes,
+            };
+            let ops = count(&mut state.applied, &mut meta, place);
             if !planted(Bug::IndexNotRefilled) {
                 index(ops);
             }

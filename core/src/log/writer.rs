@@ -6,12 +6,13 @@ use bytes::{Bytes, BytesMut};
 use raft::eraftpb::Entry;
 use serde::{Deserialize, Serialize};
 
+use super::beginning::Beginning;
 use super::record::{
     ALIGNMENT, Kind, RECORD_HEADER_LEN, RecordHeader, SEGMENT_HEADER_LEN, SegmentHeader,
     header_crc, record_len,
 };
 use crate::gtid::Uuid;
-use crate::node::index::Checkpoint;
+use crate::node::base::Base;
 use crate::node::port::DiskEffect;
 use crate::planted::{Bug, planted};
 use crate::types::{Index, SegmentId, Span, Term};
@@ -34,6 +35,8 @@ pub struct Writer {
     cluster: Uuid,
     segment_bytes: u64,
     segment: SegmentId,
+    /// The first segment of the log.
+    first: SegmentId,
     /// Length of this segment's file.
     capacity: u64,
     /// End of the last record; 0 while the segment has no header.
@@ -46,6 +49,19 @@ pub struct Writer {
     last_seq: u64,
     /// Writes that were not answered: sequence number and end, in this segment.
     in_flight: VecDeque<(u64, u64)>,
+}
+
+/// What a segment begins with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SegmentStart {
+    /// Term and vote.
+    pub hard: HardState,
+    /// The last entry known to be committed.
+    pub commit: Index,
+    /// The next entry of the log.
+    pub first_index: Index,
+    /// Length of the records of the entries to come at once, in bytes.
+    pub entries_len: u64,
 }
 
 /// Where the log ended when the node was opened.
@@ -70,12 +86,13 @@ struct Batch {
 }
 
 impl Writer {
-    /// Goes on at `end`.
-    pub fn new(cluster: Uuid, segment_bytes: u64, end: End) -> Writer {
+    /// Goes on at `end`, in a log whose first segment is `first`.
+    pub fn new(cluster: Uuid, segment_bytes: u64, first: SegmentId, end: End) -> Writer {
         Writer {
             cluster,
             segment_bytes,
             segment: end.segment,
+            first,
             capacity: end.len,
             end: end.offset,
             durable: end.offset,
@@ -100,6 +117,16 @@ impl Writer {
         false
     }
 
+    /// Ends this segment, also when there is room. Whether the next one can begin; if not, ask again after
+    /// the next [`written`](Self::written).
+    pub fn end_segment(&mut self, out: &mut Vec<DiskEffect>) -> bool {
+        if !self.sealed {
+            self.seal(out);
+            return false;
+        }
+        self.in_flight.is_empty()
+    }
+
     fn seal(&mut self, out: &mut Vec<DiskEffect>) {
         let mut batch = Batch {
             parts: Vec::new(),
@@ -110,15 +137,13 @@ impl Writer {
         self.write(batch, true, out);
     }
 
-    /// Begins the next segment, if the last one is sealed (or there is none). `checkpoint` is the state
-    /// it begins with; its place is filled in here.
+    /// Begins the next segment, if the last one is sealed (or there is none), in a log that begins at
+    /// segment `first` with `base`.
     pub fn begin_segment(
         &mut self,
-        hard: HardState,
-        commit: Index,
-        first_index: Index,
-        entries_len: u64,
-        mut checkpoint: Checkpoint,
+        start: SegmentStart,
+        first: SegmentId,
+        base: Option<Base>,
         out: &mut Vec<DiskEffect>,
     ) {
         if !self.sealed {
@@ -128,13 +153,21 @@ impl Writer {
             self.in_flight.is_empty(),
             "a segment begins when all before it is durable"
         );
-        self.segment = SegmentId(self.segment.0 + 1);
+        let SegmentStart {
+            hard,
+            commit,
+            first_index,
+            entries_len,
+        } = start;
+        self.segment = self.next_segment();
+        assert!(
+            self.first <= first && first <= self.segment,
+            "a log loses segments at its beginning only"
+        );
+        self.first = first;
         self.sealed = false;
         (self.end, self.durable) = (0, 0);
-        checkpoint.segment = self.segment;
-        checkpoint.offset = SEGMENT_HEADER_LEN;
-        checkpoint.hard = (hard.term, hard.vote);
-        let body = Bytes::from(checkpoint.encode());
+        let body = Beginning { first, base }.encode();
         let needed = SEGMENT_HEADER_LEN + record_len(body.len()) + entries_len + 3 * record_len(0);
         self.capacity = self.segment_bytes.max(needed);
         out.push(DiskEffect::Create {
@@ -161,7 +194,7 @@ impl Writer {
         );
         self.record(
             &mut batch,
-            Kind::Checkpoint,
+            Kind::Beginning,
             0,
             (hard.term, 0, commit.0),
             body,
@@ -299,6 +332,16 @@ impl Writer {
     /// Whether every write that asked for it was answered.
     pub fn all_durable(&self) -> bool {
         self.in_flight.is_empty()
+    }
+
+    /// The segment after this one.
+    pub fn next_segment(&self) -> SegmentId {
+        SegmentId(self.segment.0 + 1)
+    }
+
+    /// The first segment of the log; 0 or 1 when none was ever given up.
+    pub fn first_segment(&self) -> SegmentId {
+        self.first
     }
 
     /// Segments so far.

@@ -37,6 +37,7 @@ impl Node {
             }
             AdminInput::SetSource { token, definition } => self.set_source(token, definition),
             AdminInput::ChangeMembers { token, changes } => self.change_members(token, &changes),
+            AdminInput::Purge { token, to } => self.purge_asked(token, to),
         }
     }
 
@@ -44,23 +45,33 @@ impl Node {
         if self.requests.waiting.len() >= REQUESTS_MAX {
             return self.refuse_request(token, "too many requests are waiting; try again later");
         }
-        self.requests.last += 1;
-        // Numbers of an earlier life of this node do not come again: the term is part of them.
-        let number = (self.term() << 32) | self.requests.last;
+        let number = self.next_request();
         let by = self.config.id.0;
         if self.propose_command(&Command::SetSource {
             by,
             number,
             definition,
         }) {
-            let deadline = self.now.after_ms(REQUEST_MS_MAX);
-            self.requests.waiting.insert(number, (token, deadline));
+            self.await_request(number, token);
         } else {
             self.refuse_request(
                 token,
                 "no leader is known to this node; try again, or ask another node",
             );
         }
+    }
+
+    /// A number for a request. Those of an earlier life of this node do not come again: the term is part
+    /// of them.
+    pub(super) fn next_request(&mut self) -> u64 {
+        self.requests.last += 1;
+        (self.term() << 32) | self.requests.last
+    }
+
+    /// The request is answered when its entry is applied, or not in time.
+    pub(super) fn await_request(&mut self, number: u64, token: u64) {
+        let deadline = self.now.after_ms(REQUEST_MS_MAX);
+        self.requests.waiting.insert(number, (token, deadline));
     }
 
     pub(super) fn refuse_request(&mut self, token: u64, text: &str) {
@@ -74,9 +85,13 @@ impl Node {
             return;
         }
         if let Some((token, _)) = self.requests.waiting.remove(&number) {
-            self.out
-                .push_back(Effect::Admin(AdminEffect::Done { token }));
+            self.answer_done(token);
         }
+    }
+
+    pub(super) fn answer_done(&mut self, token: u64) {
+        self.out
+            .push_back(Effect::Admin(AdminEffect::Done { token }));
     }
 
     pub(super) fn expire_requests(&mut self) {
@@ -120,6 +135,8 @@ impl Node {
             not_serving_because: self.currency.refusal().map(str::to_owned),
             executed: self.applied.executed.clone(),
             purged: self.applied.purged.clone(),
+            first: self.applied.first().0,
+            first_file: self.applied.first_file.clone(),
             binlog: Coordinate {
                 file: self
                     .applied

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::base::Base;
 use super::catalog::{Catalog, Command};
 use super::index::{BinlogFile, ChunkRow, Content, IndexOp};
 use super::members::Members;
@@ -40,6 +41,12 @@ pub struct Applied {
     pub members: Members,
     /// Bytes of entries since the last checkpoint.
     pub since_checkpoint: u64,
+    /// Bytes of all entries so far, purged ones included.
+    pub log_bytes: u64,
+    /// What the log begins with, once something was purged.
+    pub base: Option<Box<Base>>,
+    /// Name of the first binlog file that is there.
+    pub first_file: Option<String>,
 }
 
 /// A transaction of which some parts were applied.
@@ -97,7 +104,9 @@ impl Applied {
                         format_len: *format_len,
                         header_len: *header_len,
                         checksum: *checksum,
+                        log_bytes: self.log_bytes,
                     };
+                    self.first_file.get_or_insert_with(|| name.clone());
                     self.file = Some(file.clone());
                     self.checksum_is(*checksum);
                     self.file_source = self.catalog.identity.as_ref().map(|i| i.server_uuid);
@@ -105,8 +114,22 @@ impl Applied {
                 }
             }
         }
+        self.log_bytes += u64::from(meta.row.span.len);
         ops.push(IndexOp::Row(meta.row.clone()));
         ops
+    }
+
+    /// Whether this entry, the next one, begins a binlog file.
+    pub fn begins_file(&self, meta: &Meta) -> bool {
+        match &meta.row.content {
+            Content::Chunk(chunk) => chunk.begins_file && self.accepts(chunk),
+            Content::Command | Content::Members | Content::Empty => false,
+        }
+    }
+
+    /// The first entry that is not purged.
+    pub fn first(&self) -> Index {
+        self.base.as_ref().map_or(Index(1), |base| base.first())
     }
 
     /// The last entry up to which every transaction is complete or abandoned for good.
@@ -200,6 +223,16 @@ impl Applied {
                 }
             }
             Command::Identify(identity) => self.catalog.identity = Some(identity.clone()),
+            Command::Purge { base, .. } => self.purge(base),
+        }
+    }
+
+    /// Everything before `base` is purged, unless more is already.
+    pub(super) fn purge(&mut self, base: &Base) {
+        if base.first() > self.first() && base.first() <= self.index {
+            self.purged = base.applied.purged.clone();
+            self.first_file.clone_from(&base.applied.first_file);
+            self.base = Some(Box::new(base.clone()));
         }
     }
 }

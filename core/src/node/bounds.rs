@@ -6,7 +6,7 @@ use raft::eraftpb::{Message, MessageType};
 use super::Node;
 use super::config::{
     CURSOR_ROWS_MAX, DUMPS_MAX, EFFECTS_MAX, FETCHES_MAX, INFLIGHT_MESSAGES_MAX, PENDING_MAX,
-    REPLICA_CREDIT_BYTES, REQUESTS_MAX, TERMS_MAX, UNAPPLIED_ENTRIES_MAX,
+    PURGE_READS_MAX, REPLICA_CREDIT_BYTES, REQUESTS_MAX, TERMS_MAX, UNAPPLIED_ENTRIES_MAX,
 };
 use super::raft_log::{FETCH_ROWS_MAX, MESSAGE_BYTES_MAX, MESSAGE_ENTRIES_MAX};
 use crate::chunk::{BODY_BYTES_MAX, HEAD_LEN};
@@ -86,7 +86,11 @@ impl Node {
             ),
             ("terms", log.terms().len(), TERMS_MAX),
             ("rows fetched for Raft", log.fetched(), FETCH_ROWS_MAX),
-            ("reads under way", self.reads.waiting(), FETCHES_MAX + dumps),
+            (
+                "reads under way",
+                self.reads.waiting(),
+                FETCHES_MAX + PURGE_READS_MAX + dumps,
+            ),
             (
                 "bytes of chunks not proposed",
                 self.ingest.queued_bytes(),

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::base::Base;
 use crate::gtid::{GtidSet, Uuid};
 
 /// Bytes that only the shell can read: encrypted under the cluster's secret.
@@ -96,6 +97,15 @@ pub enum Command {
     },
     /// The source's present version and checksum algorithm.
     Identify(Identity),
+    /// Everything before this base is purged.
+    Purge {
+        /// The node that was asked; 0: it was nobody's request.
+        by: u64,
+        /// The request on that node.
+        number: u64,
+        /// The state before the first entry that stays.
+        base: Box<Base>,
+    },
 }
 
 /// The catalog after all commands so far.

@@ -26,6 +26,10 @@ pub struct Config {
     pub checkpoint_bytes: u64,
     /// Applied entries whose metas stay in memory, for followers and replicas that are nearly current.
     pub recent_rows_max: usize,
+    /// Bytes of log to keep at least; what is older is purged, by whole binlog files. None: all of it.
+    pub retain_bytes: Option<u64>,
+    /// Bytes kept beyond that for a replica or a node that is behind.
+    pub retain_slack_bytes: u64,
 }
 
 /// Bytes of log between two checkpoints of the index, unless configured.
@@ -36,6 +40,21 @@ pub const RECENT_ROWS_MAX_DEFAULT: usize = 4096;
 
 /// Length of a segment file, unless configured.
 pub const SEGMENT_BYTES_DEFAULT: u64 = 256 << 20;
+
+/// Bytes kept beyond the configured size for a replica or a node that is behind, unless configured.
+pub const RETAIN_SLACK_BYTES_DEFAULT: u64 = 16 << 30;
+
+/// A leader looks so often whether something is to be purged.
+pub const RETENTION_TICKS: u64 = 50;
+
+/// Binlog files of the index that are read at once.
+pub const FILES_READ_MAX: usize = 64;
+
+/// Reads for purges under way at once, with those of an earlier time as leader.
+pub const PURGE_READS_MAX: usize = 4;
+
+/// A snapshot that was not answered by then is sent again.
+pub const SNAPSHOT_MS_MAX: u64 = 2_000;
 
 /// A leader says that it is alive so often.
 pub const HEARTBEAT_TICKS: usize = 10;

@@ -174,9 +174,9 @@ impl Cursor {
             cursor.start(visible, &view.applied.executed);
         } else {
             cursor.search = Some(Search {
-                low: 1,
+                low: view.applied.first().0,
                 high: visible.0,
-                best: Index(0),
+                best: Index(view.applied.first().0 - 1),
                 best_executed: view.applied.purged.clone(),
             });
         }
@@ -192,6 +192,14 @@ impl Cursor {
             self.remaining = GtidSet::new();
         }
         self.skipped = !self.request.executed.is_empty();
+    }
+
+    /// The first entry it needs.
+    pub(super) fn needs(&self) -> Index {
+        match &self.search {
+            Some(_) => Index(0),
+            None => self.next,
+        }
     }
 
     pub(super) fn state(&self, view: &View<'_>) -> &'static str {

@@ -30,7 +30,7 @@ impl Reads {
     /// The replica is gone: nobody waits for its answer.
     pub(super) fn forget(&mut self, gone: ReplicaId) {
         self.waiting.retain(|_, asker| match asker {
-            Asker::Raft(_) => true,
+            Asker::Raft(_) | Asker::Purge | Asker::Retention => true,
             Asker::Replica(replica) => *replica != gone,
         });
     }
@@ -42,6 +42,8 @@ enum Asker {
     #[serde(serialize_with = "fingerprint::context")]
     Raft(raft::GetEntriesContext),
     Replica(ReplicaId),
+    Purge,
+    Retention,
 }
 
 impl Node {
@@ -49,6 +51,20 @@ impl Node {
     pub(super) fn ask_for(&mut self, replica: ReplicaId, question: impl FnOnce(u64) -> DiskEffect) {
         let token = self.token(Asker::Replica(replica));
         self.out.push_back(Effect::Disk(question(token)));
+    }
+
+    /// Asks the disk where the log's first entry lies.
+    pub(super) fn ask_for_purge(&mut self, question: impl FnOnce(u64) -> DiskEffect) -> u64 {
+        let token = self.token(Asker::Purge);
+        self.out.push_back(Effect::Disk(question(token)));
+        token
+    }
+
+    /// Asks the disk what can be purged.
+    pub(super) fn ask_for_retention(&mut self, question: impl FnOnce(u64) -> DiskEffect) -> u64 {
+        let token = self.token(Asker::Retention);
+        self.out.push_back(Effect::Disk(question(token)));
+        token
     }
 
     fn token(&mut self, asker: Asker) -> u64 {
@@ -80,7 +96,7 @@ impl Node {
         match self.reads.waiting.remove(&token) {
             Some(Asker::Raft(context)) => {
                 self.reads.for_raft -= 1;
-                assert!(!rows.is_empty(), "the index has every applied entry");
+                // Without rows they were purged meanwhile; Raft then sends a snapshot.
                 self.raft.mut_store().offer(rows);
                 self.raft.on_entries_fetched(context);
                 self.raft.mut_store().offer(Vec::new());
@@ -88,22 +104,36 @@ impl Node {
             Some(Asker::Replica(replica)) => {
                 self.with_cursor(replica, |cursor, view| cursor.rows_read(rows, view));
             }
-            None => {}
+            Some(Asker::Purge | Asker::Retention) | None => {}
         }
     }
 
     pub(super) fn checkpoint_read(&mut self, token: u64, checkpoint: Option<Box<Checkpoint>>) {
-        if let Some(Asker::Replica(replica)) = self.reads.waiting.remove(&token) {
-            let checkpoint = checkpoint.map(|c| *c);
-            self.with_cursor(replica, |cursor, view| {
-                cursor.checkpoint_read(checkpoint, view)
-            });
+        match self.reads.waiting.remove(&token) {
+            Some(Asker::Replica(replica)) => {
+                let checkpoint = checkpoint.map(|c| *c);
+                self.with_cursor(replica, |cursor, view| {
+                    cursor.checkpoint_read(checkpoint, view)
+                });
+            }
+            Some(Asker::Retention) => self.state_found(token, checkpoint),
+            Some(Asker::Raft(_) | Asker::Purge) | None => {}
         }
     }
 
     pub(super) fn file_read(&mut self, token: u64, file: Option<BinlogFile>) {
-        if let Some(Asker::Replica(replica)) = self.reads.waiting.remove(&token) {
-            self.with_cursor(replica, |cursor, _| cursor.file_read(file));
+        match self.reads.waiting.remove(&token) {
+            Some(Asker::Replica(replica)) => {
+                self.with_cursor(replica, |cursor, _| cursor.file_read(file));
+            }
+            Some(Asker::Purge) => self.purge_located(token, file),
+            Some(Asker::Raft(_) | Asker::Retention) | None => {}
+        }
+    }
+
+    pub(super) fn files_read(&mut self, token: u64, files: Vec<BinlogFile>) {
+        if let Some(Asker::Retention) = self.reads.waiting.remove(&token) {
+            self.files_found(token, files);
         }
     }
 

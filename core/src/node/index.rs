@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::applied::Applied;
+use super::base::Base;
 use crate::chunk::Part;
 use crate::gtid::GtidSet;
 use crate::types::{Epoch, Index, SegmentId, Span, Term};
@@ -82,6 +83,8 @@ pub struct BinlogFile {
     pub header_len: u32,
     /// Whether its events carry a CRC32.
     pub checksum: bool,
+    /// Bytes of all entries before it.
+    pub log_bytes: u64,
 }
 
 /// The state after an entry, from which the log can be read on.
@@ -99,6 +102,15 @@ pub struct Checkpoint {
     pub terms: Vec<(Index, Term)>,
 }
 
+impl Checkpoint {
+    /// Term of the entry it is after; 0 before the first.
+    pub fn term(&self) -> Term {
+        let terms = self.terms.iter().rev();
+        let mut upto = terms.filter(|(first, _)| *first <= self.applied.index);
+        upto.next().map_or(Term(0), |(_, term)| *term)
+    }
+}
+
 /// One change of the index.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub enum IndexOp {
@@ -108,6 +120,9 @@ pub enum IndexOp {
     File(BinlogFile),
     /// Put by `checkpoint.applied.index`.
     Checkpoint(Box<Checkpoint>),
+    /// Delete what is of entries before this one: rows, files, and the checkpoints before the one
+    /// directly before it.
+    Forget(Index),
 }
 
 macro_rules! stored {
@@ -132,3 +147,4 @@ macro_rules! stored {
 stored!(Row);
 stored!(BinlogFile);
 stored!(Checkpoint);
+stored!(Base);

@@ -322,6 +322,10 @@ impl Node {
                 self.ingest.retry_ms = RETRY_MS_MIN;
                 self.let_go(State::None);
             }
+            Command::Purge { by, number, .. } => {
+                self.request_done(*by, *number);
+                self.purge_applied();
+            }
             Command::Begin { .. } | Command::Identify(_) => {}
         }
     }

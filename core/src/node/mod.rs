@@ -7,9 +7,11 @@
 mod admin;
 mod announce;
 pub mod applied;
+pub mod base;
 pub mod bounds;
 pub mod catalog;
 pub mod config;
+pub(crate) mod count;
 mod cursor;
 mod fetch;
 mod fingerprint;
@@ -20,11 +22,14 @@ pub mod members;
 pub mod meta;
 pub mod peer;
 pub mod port;
+mod purge;
 mod raft_log;
 mod reconfigure;
 mod replicas;
 mod replication;
+mod retention;
 mod serving;
+mod snapshot;
 pub mod status;
 mod wiped;
 
@@ -39,11 +44,14 @@ pub use self::config::Config;
 use self::fetch::Reads;
 use self::ingest::Ingest;
 use self::port::{DiskInput, Effect, Input, PeerInput};
+use self::purge::Purge;
 use self::raft_log::RaftLog;
 use self::reconfigure::Reconfiguring;
 use self::replicas::Replicas;
 use self::replication::Pending;
+use self::retention::Retention;
 use self::serving::Currency;
+use self::snapshot::Snapshots;
 use crate::log::{Recovered, Writer};
 use crate::planted::{Bug, planted};
 use crate::types::Tick;
@@ -68,6 +76,9 @@ pub struct Node {
     requests: Requests,
     reconfiguring: Reconfiguring,
     currency: Currency,
+    purge: Purge,
+    retention: Retention,
+    snapshots: Snapshots,
     disk: Disk,
 }
 
@@ -83,7 +94,8 @@ impl Node {
     pub fn new(config: Config, recovered: Recovered) -> Node {
         let commit_noted = recovered.commit.0;
         let applied = recovered.applied.clone();
-        let writer = Writer::new(config.cluster, config.segment_bytes, recovered.end);
+        let (first, begins) = (recovered.first_segment, recovered.begins);
+        let writer = Writer::new(config.cluster, config.segment_bytes, first, recovered.end);
         let raft = replication::raft_node(&config, recovered);
         let mut node = Node {
             config,
@@ -100,8 +112,12 @@ impl Node {
             requests: Requests::default(),
             reconfiguring: Reconfiguring::new(),
             currency: Currency::default(),
+            purge: Purge::default(),
+            retention: Retention::default(),
+            snapshots: Snapshots::default(),
             disk: Disk::default(),
         };
+        node.finish_purge(begins);
         node.campaign_if_alone();
         node.drive();
         node
@@ -133,8 +149,10 @@ impl Node {
         }
         self.note_commit_when_idle();
         self.hand_over_if_stuck();
+        self.give_up_snapshots();
         self.expire_requests();
         self.replicas_tick();
+        self.keep_what_is_needed();
     }
 
     /// A node that cannot trust its disk takes no part in the cluster, not even by what it had to say
@@ -156,6 +174,7 @@ impl Node {
             DiskInput::Rows { token, rows } => self.rows_read(token, rows),
             DiskInput::Checkpoint { token, checkpoint } => self.checkpoint_read(token, checkpoint),
             DiskInput::File { token, file } => self.file_read(token, file),
+            DiskInput::Files { token, files } => self.files_read(token, files),
             DiskInput::Body { token, body } => self.body_read(token, body),
         }
     }
@@ -166,6 +185,7 @@ impl Node {
         self.follow_source();
         self.advance_members();
         self.replicate();
+        self.carry_out_purge();
         self.judge_serving();
         self.advance_replicas();
     }

@@ -1,7 +1,7 @@
 //! Messages between nodes, and their form on the wire.
 //!
 //! ```text
-//! version u8 (1) | from u64 | to u64 | leader's commit u64 | gone u8 | message length u32 | Raft message without
+//! version u8 (1) | from u64 | to u64 | leader's commit u64 | needs u64 | gone u8 | message length u32 | Raft message without
 //! payload (protobuf) | entries u32 | per entry: payload length u32 | payloads, one after the other
 //! ```
 //!
@@ -27,6 +27,8 @@ pub struct Envelope {
     pub leader_commit: Index,
     /// From a leader: the receiver is not a member of the cluster.
     pub gone: bool,
+    /// The first entry that the sender's replicas need; the greatest index when it has none.
+    pub needs: Index,
     /// The message. An entry whose `context` is a span (see [`entry_span`]) has its payload there.
     #[serde(
         serialize_with = "super::fingerprint::message",
@@ -127,11 +129,12 @@ impl Envelope {
         let raft = message
             .write_to_bytes()
             .expect("a Raft message is always encodable");
-        let mut head = Vec::with_capacity(34 + raft.len() + 4 * bodies.len());
+        let mut head = Vec::with_capacity(42 + raft.len() + 4 * bodies.len());
         head.push(VERSION);
         head.extend_from_slice(&self.from.0.to_le_bytes());
         head.extend_from_slice(&self.to.0.to_le_bytes());
         head.extend_from_slice(&self.leader_commit.0.to_le_bytes());
+        head.extend_from_slice(&self.needs.0.to_le_bytes());
         head.push(u8::from(self.gone));
         head.extend_from_slice(&(raft.len() as u32).to_le_bytes());
         head.extend_from_slice(&raft);
@@ -187,7 +190,8 @@ fn parse_head(frame: &[u8]) -> Result<(usize, Vec<usize>, Envelope), PeerError> 
         return Err(PeerError::Version(version));
     }
     let mut word = || reader.u64().ok_or(PeerError::Length);
-    let (from, to, leader_commit) = (NodeId(word()?), NodeId(word()?), Index(word()?));
+    let (from, to) = (NodeId(word()?), NodeId(word()?));
+    let (leader_commit, needs) = (Index(word()?), Index(word()?));
     let gone = reader.u8().ok_or(PeerError::Length)? != 0;
     let len = reader.u32().ok_or(PeerError::Length)?;
     let raft = reader.bytes(len as usize).ok_or(PeerError::Length)?;
@@ -205,6 +209,7 @@ fn parse_head(frame: &[u8]) -> Result<(usize, Vec<usize>, Envelope), PeerError> 
         to,
         leader_commit,
         gone,
+        needs,
         message,
     };
     Ok((frame.len() - reader.len(), lens, envelope))

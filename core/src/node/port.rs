@@ -190,6 +190,12 @@ pub enum DiskEffect {
         /// Whether an answer is wanted.
         sync: bool,
     },
+    /// Delete all segment files before this one; not synced, some may come back after a crash. What was
+    /// to be sent from them is dropped.
+    Forget {
+        /// The first one that stays.
+        before: SegmentId,
+    },
     /// Put these into the index, atomically, not synced.
     Index(Vec<IndexOp>),
     /// Answer with the index's rows `from..to`, as many as fit, at least one if there is one.
@@ -216,6 +222,15 @@ pub enum DiskEffect {
         token: u64,
         /// Where to look back from.
         at: Index,
+    },
+    /// Answer with the first binlog files that start at or after `from`, in their order.
+    ReadFiles {
+        /// For the answer.
+        token: u64,
+        /// Where to look from.
+        from: Index,
+        /// At most so many.
+        files_max: usize,
     },
     /// Answer with the bytes of this record's body.
     ReadBody {
@@ -262,6 +277,13 @@ pub enum DiskInput {
         /// None: there is none at or before.
         file: Option<BinlogFile>,
     },
+    /// Answer to `ReadFiles`.
+    Files {
+        /// Of the question.
+        token: u64,
+        /// In the order of the log; fewer than asked for: there are no more.
+        files: Vec<BinlogFile>,
+    },
     /// Answer to `ReadBody`.
     Body {
         /// Of the question.
@@ -292,6 +314,13 @@ pub enum AdminInput {
         token: u64,
         /// Each of another node.
         changes: Vec<MemberChange>,
+    },
+    /// Forget everything before this binlog file; only the leader does.
+    Purge {
+        /// For the answer.
+        token: u64,
+        /// The file's name.
+        to: String,
     },
 }
 

@@ -36,6 +36,9 @@ pub struct RaftLog {
     /// Metas of `first..first + metas.len()`.
     metas: VecDeque<Meta>,
     first: Index,
+    /// What the log begins with, made of the applied state; None: with nothing.
+    #[serde(skip)]
+    base: Option<Snapshot>,
     /// Fetches that Raft asked for.
     wanted: RefCell<Vec<Wanted>>,
     /// Rows that were fetched, offered to the next call of `entries`.
@@ -55,13 +58,14 @@ pub struct Wanted {
 }
 
 impl RaftLog {
-    /// A log whose entries after `applied` are `metas`.
+    /// A log that begins with `base` and whose entries after `applied` are `metas`.
     pub fn new(
         hard: HardState,
         conf: ConfState,
         terms: Vec<(Index, Term)>,
         applied: Index,
         metas: VecDeque<Meta>,
+        base: Option<Snapshot>,
     ) -> RaftLog {
         RaftLog {
             hard,
@@ -69,6 +73,7 @@ impl RaftLog {
             terms,
             metas,
             first: applied.next(),
+            base,
             wanted: RefCell::default(),
             fetched: Vec::new(),
         }
@@ -118,10 +123,10 @@ impl RaftLog {
         self.metas.get(at as usize)
     }
 
-    /// The same, to be changed when it is applied.
-    pub fn meta_mut(&mut self, index: Index) -> Option<&mut Meta> {
-        let at = index.0.checked_sub(self.first.0)?;
-        self.metas.get_mut(at as usize)
+    /// An entry in memory was applied; its row says now whether it counts.
+    pub fn applied(&mut self, row: Row) {
+        let at = row.index.0 - self.first.0;
+        self.metas[at as usize].row = row;
     }
 
     /// Forgets all but the newest `keep` applied metas.
@@ -136,6 +141,33 @@ impl RaftLog {
     /// Rows that are offered to Raft.
     pub fn fetched(&self) -> usize {
         self.fetched.len()
+    }
+
+    /// The log begins with `base` from now on; what was before it is forgotten.
+    pub fn compact(&mut self, base: Snapshot) {
+        let first = Index(base.get_metadata().index + 1);
+        while self.first < first {
+            self.metas.pop_front().expect("what is purged was applied");
+            self.first = self.first.next();
+        }
+        let gone = self.terms.partition_point(|(begin, _)| *begin < first);
+        self.terms.drain(..gone.saturating_sub(1));
+        self.base = Some(base);
+    }
+
+    /// Nothing is left of the log but `base`.
+    pub fn restore(&mut self, base: Snapshot) {
+        let at = base.get_metadata();
+        self.first = Index(at.index + 1);
+        self.terms = vec![(Index(at.index), Term(at.term))];
+        self.metas.clear();
+        self.base = Some(base);
+    }
+
+    /// The log's first entry.
+    fn begin(&self) -> u64 {
+        let base = self.base.as_ref();
+        base.map_or(1, |base| base.get_metadata().index + 1)
     }
 
     /// What Raft wanted since the last call.
@@ -205,6 +237,9 @@ impl raft::Storage for RaftLog {
         context: GetEntriesContext,
     ) -> raft::Result<Vec<Entry>> {
         assert!(high <= self.last().0 + 1, "Raft asks for what is there");
+        if low < self.begin() {
+            return Err(Error::Store(StorageError::Compacted));
+        }
         let max = max_size.into();
         if low >= self.first.0 {
             let from = (low - self.first.0) as usize;
@@ -231,19 +266,30 @@ impl raft::Storage for RaftLog {
         if index > self.last().0 {
             return Err(Error::Store(StorageError::Unavailable));
         }
+        if index + 1 < self.begin() {
+            return Err(Error::Store(StorageError::Compacted));
+        }
         let at = self.terms.partition_point(|(first, _)| first.0 <= index);
         Ok(if at == 0 { 0 } else { self.terms[at - 1].1.0 })
     }
 
     fn first_index(&self) -> raft::Result<u64> {
-        Ok(1)
+        Ok(self.begin())
     }
 
     fn last_index(&self) -> raft::Result<u64> {
         Ok(self.last().0)
     }
 
-    fn snapshot(&self, _request_index: u64, _to: u64) -> raft::Result<Snapshot> {
-        Err(Error::Store(StorageError::SnapshotTemporarilyUnavailable))
+    /// Raft restores no snapshot that it is no member of, so one that joined later is made a learner in
+    /// it.
+    fn snapshot(&self, _request_index: u64, to: u64) -> raft::Result<Snapshot> {
+        let none = Error::Store(StorageError::SnapshotTemporarilyUnavailable);
+        let mut snapshot = self.base.clone().ok_or(none)?;
+        let members = snapshot.mut_metadata().mut_conf_state();
+        if !members.voters.contains(&to) && !members.learners.contains(&to) {
+            members.learners.push(to);
+        }
+        Ok(snapshot)
     }
 }

@@ -159,6 +159,15 @@ impl Node {
         }
     }
 
+    /// A snapshot brought other members. One that joined later is among them only for Raft, which takes no
+    /// snapshot otherwise (see [`RaftLog`](super::raft_log::RaftLog)); in the log it joins again.
+    pub(super) fn restore_members(&mut self) {
+        self.reconfiguring.untold = true;
+        self.reconfiguring.since = self.applied.index;
+        let members = self.applied.members.conf_state();
+        self.align(&members);
+    }
+
     /// Brings Raft's configuration, which has no outgoing voters, one by one to this one, which has none
     /// either: what a node that joins makes of the first it is told.
     fn align(&mut self, wanted: &raft::eraftpb::ConfState) {
@@ -208,6 +217,7 @@ impl Node {
             from: self.config.id,
             to: envelope.from,
             leader_commit: self.applied.index,
+            needs: Index(u64::MAX),
             gone: true,
             message,
         }));

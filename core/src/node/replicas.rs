@@ -9,7 +9,7 @@ use super::cursor::{Act, Cursor, Held, View};
 use super::port::{DumpRequest, Effect, ReplicaEffect, ReplicaInput};
 use super::status::ReplicaStatus;
 use crate::planted::{Bug, planted};
-use crate::types::ReplicaId;
+use crate::types::{Index, ReplicaId};
 
 /// MySQL's ER_SOURCE_FATAL_ERROR_READING_BINLOG.
 const FATAL_ERROR_READING_BINLOG: u16 = 1236;
@@ -18,6 +18,16 @@ const FATAL_ERROR_READING_BINLOG: u16 = 1236;
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Replicas {
     cursors: BTreeMap<ReplicaId, Cursor>,
+    /// What they needed at the last tick, for the leader; at first: everything.
+    pub(super) slowest: Index,
+}
+
+impl Replicas {
+    /// The first entry that any of them needs; the greatest index when there is none.
+    pub(super) fn needs(&self) -> Index {
+        let needs = self.cursors.values().map(Cursor::needs);
+        needs.min().unwrap_or(Index(u64::MAX))
+    }
 }
 
 impl Replicas {
@@ -149,7 +159,26 @@ impl Node {
         self.replicas.cursors = cursors;
     }
 
+    /// Ends the dumps that have not read what is purged now. They come again, and are told what they miss.
+    pub(super) fn end_purged_cursors(&mut self) {
+        if planted(Bug::PurgedUnderReader) {
+            return;
+        }
+        let first = self.applied.first();
+        let ended = self
+            .replicas
+            .cursors
+            .extract_if(.., |_, c| c.needs() < first);
+        let ended: Vec<ReplicaId> = ended.map(|(replica, _)| replica).collect();
+        for replica in ended {
+            self.reads.forget(replica);
+            self.out
+                .push_back(Effect::Replica(ReplicaEffect::Close { replica }));
+        }
+    }
+
     pub(super) fn replicas_tick(&mut self) {
+        self.replicas.slowest = self.replicas.needs();
         let mut acts = Vec::new();
         let mut cursors = std::mem::take(&mut self.replicas.cursors);
         for (replica, cursor) in &mut cursors {

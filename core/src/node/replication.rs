@@ -11,16 +11,16 @@ use super::config::{
     COMMIT_NOTE_TICKS, COMMITTED_BYTES_MAX, Config, ELECTION_TICKS, HEARTBEAT_TICKS,
     INFLIGHT_MESSAGES_MAX,
 };
+use super::count::{Place, count};
 use super::fingerprint;
-use super::index::{Checkpoint, IndexOp};
-use super::members::Members;
 use super::meta::{Change, Meta};
 use super::peer::Envelope;
 use super::port::{DiskEffect, Effect};
 use super::raft_log::{MESSAGE_BYTES_MAX, RaftLog};
-use crate::log::{HardState, Recovered, record_len};
+use super::snapshot::{self, snapshot_of};
+use crate::log::{HardState, Recovered, SegmentStart, record_len};
 use crate::planted::{Bug, planted};
-use crate::types::{Index, NodeId, Tick};
+use crate::types::{Index, NodeId, SegmentId, Tick};
 
 /// A write that was not answered.
 #[derive(Serialize)]
@@ -34,6 +34,8 @@ pub(super) struct Pending {
     /// What may be said when it is durable.
     #[serde(serialize_with = "fingerprint::messages")]
     messages: Vec<Message>,
+    /// The state it brought: applied when it is durable.
+    snapshot: Option<u64>,
     /// When it was given to the disk.
     pub(super) since: Tick,
 }
@@ -62,12 +64,15 @@ pub(super) fn raft_node(config: &Config, recovered: Recovered) -> RawNode<RaftLo
     } else {
         &recovered.applied.members
     };
+    let base = recovered.applied.base.as_deref();
+    let base = base.map(snapshot_of);
     let log = RaftLog::new(
         hard,
         members.conf_state(),
         recovered.terms,
         recovered.applied.index,
         recovered.metas,
+        base,
     );
     let logger = slog::Logger::root(slog::Discard, slog::o!());
     RawNode::new(&settings, log, &logger).expect("the settings are valid")
@@ -124,6 +129,8 @@ impl Node {
             .entries
             .iter()
             .find_map(|e| Meta::check(e).err());
+        let snapshot = envelope.message.snapshot.as_ref();
+        let unknown = unknown.or_else(|| snapshot.and_then(|s| snapshot::check(s).err()));
         if let Some(text) = unknown {
             // Nothing of it is stored; a later version of this program can go on.
             self.disk.damaged = Some(text);
@@ -137,7 +144,13 @@ impl Node {
             return;
         }
         let kind = envelope.message.msg_type;
-        let leads = matches!(kind, MessageType::MsgAppend | MessageType::MsgHeartbeat);
+        let leads = matches!(
+            kind,
+            MessageType::MsgAppend | MessageType::MsgHeartbeat | MessageType::MsgSnapshot
+        );
+        if self.is_leader() {
+            self.needs_of(envelope.from, envelope.needs);
+        }
         let term = envelope.message.term;
         if !self.leaves_out(&envelope.message) {
             // A message that Raft does not want (of an unknown peer, of an old term) changes nothing.
@@ -168,16 +181,35 @@ impl Node {
             .map(|entry| record_len(entry.data.len()))
             .sum();
         let mut effects = Vec::new();
-        let room = self.writer.make_room(len, &mut effects);
-        if room && self.writer.sealed() {
-            let hard = self.hard_state();
-            let checkpoint = self.checkpoint((0, 0));
-            let (commit, first) = (self.applied.index, self.log().last().next());
-            self.writer
-                .begin_segment(hard, commit, first, len, checkpoint, &mut effects);
+        let restores = self.raft.snap().is_some();
+        let room = if restores || self.purge.rotates() {
+            self.writer.end_segment(&mut effects)
+        } else {
+            self.writer.make_room(len, &mut effects)
+        };
+        if room && self.writer.sealed() && !restores {
+            self.begin_segment(len, &mut effects);
         }
         self.out.extend(effects.into_iter().map(Effect::Disk));
         room
+    }
+
+    /// Begins a segment for entries whose records take `entries_len` bytes.
+    pub(super) fn begin_segment(&mut self, entries_len: u64, effects: &mut Vec<DiskEffect>) {
+        let start = SegmentStart {
+            hard: self.hard_state(),
+            commit: self.applied.index,
+            first_index: self.log().last().next(),
+            entries_len,
+        };
+        let first = self.writer.first_segment().max(SegmentId(1));
+        let first = self.purge.first_segment(first);
+        let base = self.applied.base.as_deref().cloned();
+        self.writer.begin_segment(start, first, base, effects);
+        if self.purge.rotates() {
+            let seq = self.writer.last_seq();
+            self.purge.begun(seq, self.applied.first());
+        }
     }
 
     fn ready(&mut self) {
@@ -200,20 +232,32 @@ impl Node {
             (messages, Vec::new())
         };
         self.send(now);
+        let snapshot = Some(ready.snapshot()).filter(|s| !s.is_empty()).cloned();
+        if let Some(snapshot) = &snapshot {
+            let lens = entries.iter().map(|entry| record_len(entry.data.len()));
+            self.restore(snapshot, lens.sum());
+        }
         if hard.is_some() || !entries.is_empty() {
             self.write(hard, &entries);
         }
         later.extend(ready.take_persisted_messages());
+        if snapshot.is_some() && planted(Bug::SnapshotAnsweredEarly) {
+            self.send(std::mem::take(&mut later));
+        }
         let (number, seq) = (ready.number(), self.writer.last_seq());
         self.pending.push_back(Pending {
             ready: number,
             seq,
             hard: hard.is_some(),
             messages: later,
+            snapshot: snapshot.as_ref().map(|s| s.get_metadata().index),
             since: self.now,
         });
         let committed = ready.take_committed_entries();
         self.raft.advance_append_async(ready);
+        if snapshot.is_some() {
+            self.restore_members();
+        }
         if let Some(last) = committed.last() {
             self.apply_to(Index(last.index));
             self.raft.advance_apply_to(last.index);
@@ -251,6 +295,7 @@ impl Node {
         } else {
             0
         };
+        let needs = self.replicas.slowest;
         let mut by_peer: BTreeMap<u64, Vec<Message>> = BTreeMap::new();
         for message in messages {
             by_peer.entry(message.to).or_default().push(message);
@@ -260,6 +305,7 @@ impl Node {
                 from: self.config.id,
                 to: NodeId(message.to),
                 leader_commit: Index(commit),
+                needs,
                 gone: false,
                 message,
             }));
@@ -270,6 +316,7 @@ impl Node {
     pub(super) fn written(&mut self, seq: u64) {
         self.writer.written(seq);
         self.settle(seq);
+        self.purge_durable(seq);
     }
 
     /// Tells Raft and the peers what is durable.
@@ -281,6 +328,9 @@ impl Node {
         {
             let pending = self.pending.pop_front().expect("there is a front");
             self.raft.on_persist_ready(pending.ready);
+            if let Some(index) = pending.snapshot {
+                self.raft.advance_apply_to(index);
+            }
             self.send(pending.messages);
         }
     }
@@ -288,26 +338,22 @@ impl Node {
     fn apply_to(&mut self, last: Index) {
         while self.applied.index < last {
             let index = self.applied.index.next();
-            let meta = self
-                .raft
-                .mut_store()
-                .meta_mut(index)
-                .expect("not yet applied: in memory");
+            let hard = self.hard_state();
+            let mut meta = self
+                .log()
+                .meta(index)
+                .expect("not yet applied: in memory")
+                .clone();
+            let place = Place {
+                hard: (hard.term, hard.vote),
+                terms: self.raft.store().terms(),
+                checkpoint_bytes: self.config.checkpoint_bytes,
+            };
             let first_members = self.applied.members.is_empty();
-            let mut ops = self.applied.apply(meta);
-            let meta = meta.clone();
+            let ops = count(&mut self.applied, &mut meta, place);
+            self.raft.mut_store().applied(meta.row.clone());
             if let Change::Members(entry) = &meta.change {
                 self.members_applied(index, entry, first_members);
-            }
-            if self
-                .applied
-                .take_checkpoint_due(self.config.checkpoint_bytes)
-            {
-                let mut place = (meta.row.span.segment.0, meta.row.span.offset);
-                if planted(Bug::CheckpointOfNextSegment) {
-                    place.0 += 1;
-                }
-                ops.push(IndexOp::Checkpoint(Box::new(self.checkpoint(place))));
             }
             self.out.push_back(Effect::Disk(DiskEffect::Index(ops)));
             self.entry_applied(&meta);
@@ -320,25 +366,7 @@ impl Node {
         self.caught_up_to(applied);
     }
 
-    fn checkpoint(&self, (segment, offset): (u64, u64)) -> Checkpoint {
-        let hard = self.hard_state();
-        let mut applied = self.applied.clone();
-        if planted(Bug::CheckpointForgetsOpen) {
-            applied.open = None;
-        }
-        if planted(Bug::CheckpointForgetsMembers) {
-            applied.members = Members::default();
-        }
-        Checkpoint {
-            applied,
-            segment: crate::types::SegmentId(segment),
-            offset,
-            hard: (hard.term, hard.vote),
-            terms: self.log().terms().to_vec(),
-        }
-    }
-
-    fn hard_state(&self) -> HardState {
+    pub(super) fn hard_state(&self) -> HardState {
         if planted(Bug::SegmentForgetsVote) {
             return HardState::default();
         }

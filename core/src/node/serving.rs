@@ -101,6 +101,9 @@ impl Node {
         if self.applied.catalog.identity.is_none() || self.applied.file.is_none() {
             return Some("the store has no binlog yet: name a source, or wait for it".to_owned());
         }
+        if self.applied.index < self.applied.first() {
+            return Some("this node is being brought up: it has no binlog yet".to_owned());
+        }
         if planted(Bug::StaleNodeServes) {
             return None;
         }

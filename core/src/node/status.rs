@@ -31,6 +31,10 @@ pub struct Status {
     pub executed: GtidSet,
     /// Of these, those it has no more, or never had.
     pub purged: GtidSet,
+    /// The first entry that is not purged.
+    pub first: u64,
+    /// The binlog file that the store begins with.
+    pub first_file: Option<String>,
     /// The end of the stream in the source's binlog.
     pub binlog: Coordinate,
     /// The source.

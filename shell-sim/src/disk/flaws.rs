@@ -23,6 +23,11 @@ pub struct Flaw {
 }
 
 impl Flaw {
+    /// Whether it lies over this segment.
+    pub(super) fn is_of(&self, segment: SegmentId) -> bool {
+        self.segment == segment
+    }
+
     fn to(&self) -> u64 {
         self.from + self.bytes.len() as u64
     }

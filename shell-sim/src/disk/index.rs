@@ -22,6 +22,15 @@ enum Undo {
     Row(EntryIndex, Option<Row>),
     File(EntryIndex, Option<BinlogFile>),
     Checkpoint(EntryIndex, Option<Box<Checkpoint>>),
+    Forget(Box<Forgotten>),
+}
+
+/// What was deleted.
+#[derive(Debug)]
+struct Forgotten {
+    rows: BTreeMap<EntryIndex, Row>,
+    files: BTreeMap<EntryIndex, BinlogFile>,
+    checkpoints: BTreeMap<EntryIndex, Box<Checkpoint>>,
 }
 
 impl Index {
@@ -34,6 +43,11 @@ impl Index {
                 let at = checkpoint.applied.index;
                 Undo::Checkpoint(at, self.checkpoints.insert(at, checkpoint))
             }
+            IndexOp::Forget(before) => Undo::Forget(Box::new(Forgotten {
+                rows: cut(&mut self.rows, before),
+                files: cut(&mut self.files, before),
+                checkpoints: cut(&mut self.checkpoints, EntryIndex(before.0 - 1)),
+            })),
         });
         let undo = undo.collect();
         self.undo.push(undo);
@@ -54,6 +68,11 @@ impl Index {
                     Undo::Row(at, old) => restore(&mut self.rows, at, old),
                     Undo::File(at, old) => restore(&mut self.files, at, old),
                     Undo::Checkpoint(at, old) => restore(&mut self.checkpoints, at, old),
+                    Undo::Forget(mut old) => {
+                        self.rows.append(&mut old.rows);
+                        self.files.append(&mut old.files);
+                        self.checkpoints.append(&mut old.checkpoints);
+                    }
                 }
             }
         }
@@ -85,6 +104,12 @@ impl Index {
         self.rows.values().next_back()
     }
 
+    /// The binlog files that begin at or after an entry.
+    pub fn files(&self, from: EntryIndex, files_max: usize) -> Vec<BinlogFile> {
+        let files = self.files.range(from..).take(files_max);
+        files.map(|(_, file)| file.clone()).collect()
+    }
+
     /// The last checkpoint of all.
     pub fn last_checkpoint(&self) -> Option<Checkpoint> {
         self.checkpoints
@@ -92,6 +117,12 @@ impl Index {
             .next_back()
             .map(|c| Checkpoint::clone(c))
     }
+}
+
+/// Takes off what is before an entry.
+fn cut<T>(table: &mut BTreeMap<EntryIndex, T>, before: EntryIndex) -> BTreeMap<EntryIndex, T> {
+    let kept = table.split_off(&before);
+    std::mem::replace(table, kept)
 }
 
 fn restore<T>(table: &mut BTreeMap<EntryIndex, T>, at: EntryIndex, old: Option<T>) {

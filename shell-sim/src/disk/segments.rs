@@ -28,6 +28,8 @@ pub struct Segments {
     begun: (SegmentId, u64),
     /// The end of the last write.
     end: (SegmentId, u64),
+    /// Deleted files, which a crash may bring back.
+    deleted: BTreeMap<SegmentId, File>,
 }
 
 /// A segment file.
@@ -114,16 +116,19 @@ impl Segments {
     pub fn synced(&mut self, seq: u64) {
         while let Some(write) = self.pending.front().filter(|write| write.seq <= seq) {
             let write = *write;
+            self.pending.pop_front();
+            if !self.files.contains_key(&write.segment) {
+                continue;
+            }
             if !self.flaws.is_empty() {
                 self.rewritten(&write);
             }
             if self.lose_next.is_some() {
                 self.lose_sector(&write);
             }
-            let file = self.files.get_mut(&write.segment).expect("written to");
+            let file = self.files.get_mut(&write.segment).expect("it is there");
             file.keep(write.offset, write.offset + write.len);
             file.exists = true;
-            self.pending.pop_front();
         }
         self.answered(seq);
     }
@@ -187,7 +192,26 @@ impl Segments {
 
     /// Deletes a file.
     pub fn delete(&mut self, segment: SegmentId) {
-        self.files.remove(&segment);
+        if let Some(file) = self.files.remove(&segment) {
+            self.deleted.insert(segment, file);
+            self.flaws.retain(|flaw| !flaw.is_of(segment));
+        }
+    }
+
+    /// Whether a segment was deleted since the last start.
+    pub fn is_deleted(&self, segment: SegmentId) -> bool {
+        self.deleted.contains_key(&segment)
+    }
+
+    /// The same as [`read`](Self::read), whatever the disk makes of it now.
+    pub fn read_as_written(&self, segment: SegmentId, offset: u64, len: usize) -> Bytes {
+        Bytes::copy_from_slice(self.range(segment, offset, len as u64))
+    }
+
+    /// Deletes a file for good.
+    pub fn delete_durably(&mut self, segment: SegmentId) {
+        self.delete(segment);
+        self.deleted.remove(&segment);
     }
 
     /// The process ends and the machine goes on: everything that was written is there.
@@ -198,6 +222,15 @@ impl Segments {
         self.forgive();
     }
 
+    /// Bytes of a file that a crash leaves for sure.
+    pub fn read_durable(&self, segment: SegmentId, offset: u64, len: usize) -> Bytes {
+        let file = self.files.get(&segment).filter(|file| file.exists);
+        let durable = file.map_or(&[][..], |file| &file.durable);
+        let from = (offset as usize).min(durable.len());
+        let to = (from + len).min(durable.len());
+        Bytes::copy_from_slice(&durable[from..to])
+    }
+
     /// Any part of the unsynced writes may survive: some whole, the rest not at all or by sectors.
     pub fn crash(&mut self, rng: &mut Rng, survive_ppm: u64) -> (u64, u64) {
         let mut lost = 0;
@@ -206,7 +239,9 @@ impl Segments {
         let written: BTreeSet<SegmentId> = pending.iter().map(|write| write.segment).collect();
         for (number, write) in pending.into_iter().enumerate() {
             let last = number as u64 + 1 == writes;
-            let file = self.files.get_mut(&write.segment).expect("written to");
+            let Some(file) = self.files.get_mut(&write.segment) else {
+                continue;
+            };
             if rng.chance(survive_ppm) {
                 file.keep(write.offset, write.offset + write.len);
             } else {
@@ -231,6 +266,12 @@ impl Segments {
     }
 
     fn lose_unsynced_files(&mut self, rng: &mut Rng) {
+        for (segment, mut file) in std::mem::take(&mut self.deleted) {
+            if file.exists && rng.chance(500_000) {
+                file.cache.clone_from(&file.durable);
+                self.files.insert(segment, file);
+            }
+        }
         self.files.retain(|_, file| {
             if !file.exists {
                 match rng.below(3) {

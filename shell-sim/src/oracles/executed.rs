@@ -1,5 +1,5 @@
 //! Executed set and purged set are functions of the log: at the same applied index all nodes have
-//! the same. What a node says of itself never goes back while it runs.
+//! executed the same, and where their logs begin with the same entry they lack the same. What a node says of itself never goes back while it runs.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,9 @@ use super::Violation;
 #[derive(Debug, Default)]
 pub struct Executed {
     /// By applied index.
-    sets: BTreeMap<u64, (GtidSet, GtidSet)>,
+    executed: BTreeMap<u64, GtidSet>,
+    /// By the log's first entry; before the first purge by applied index too.
+    purged: BTreeMap<(u64, u64), GtidSet>,
     /// By node: its life, term, commit, applied.
     last: BTreeMap<u64, (u64, u64, u64, u64)>,
 }
@@ -20,15 +22,18 @@ pub struct Executed {
 impl Executed {
     /// A node says what it has; `life` counts its starts.
     pub fn status(&mut self, life: u64, status: &Status) -> Result<(), Violation> {
-        let sets = (status.executed.clone(), status.purged.clone());
-        let known = self
-            .sets
-            .entry(status.applied)
-            .or_insert_with(|| sets.clone());
-        if *known != sets {
+        let executed = self.executed.entry(status.applied);
+        let executed = executed.or_insert_with(|| status.executed.clone());
+        let at = match status.first {
+            1 => (1, status.applied),
+            first => (first, 0),
+        };
+        let purged = self.purged.entry(at);
+        let purged = purged.or_insert_with(|| status.purged.clone());
+        if (&*executed, &*purged) != (&status.executed, &status.purged) {
             let text = format!(
-                "node {} has {} (purged {}) at index {}, another node {} (purged {})",
-                status.node, sets.0, sets.1, status.applied, known.0, known.1
+                "node {} has {} (purged {}) at index {}, another node {executed} (purged {purged})",
+                status.node, status.executed, status.purged, status.applied
             );
             return Err(Violation::new("executed_is_a_function_of_the_log", text));
         }

@@ -3,8 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use kingbus_core::log::{Kind, RecordHeader, Recovered, SEGMENT_HEADER_LEN};
-use kingbus_core::types::{Index, NodeId};
+use kingbus_core::log::{
+    Beginning, Kind, RECORD_HEADER_LEN, RecordHeader, Recovered, SEGMENT_HEADER_LEN,
+};
+use kingbus_core::types::{Index, NodeId, SegmentId};
 
 use super::Violation;
 
@@ -26,6 +28,13 @@ pub enum Record {
         term: u64,
         /// The vote.
         vote: u64,
+    },
+    /// The log begins anew behind this entry, which is of this term: a snapshot.
+    Begins {
+        /// The last entry that is not in it.
+        index: u64,
+        /// Its term.
+        term: u64,
     },
 }
 
@@ -51,7 +60,11 @@ impl Record {
                         vote: header.index.0,
                     });
                 }
-                Kind::Checkpoint | Kind::Seal => {}
+                Kind::Beginning => {
+                    let body = &bytes[at + RECORD_HEADER_LEN as usize..];
+                    records.extend(begins(header.segment, &body[..header.len as usize]));
+                }
+                Kind::Seal => {}
             }
             at += header.record_len() as usize;
         }
@@ -60,10 +73,22 @@ impl Record {
     }
 }
 
+/// Only a snapshot begins a log with the segment that says so.
+fn begins(segment: SegmentId, body: &[u8]) -> Option<Record> {
+    let beginning = Beginning::decode(body).expect("a node reads what it writes");
+    let base = beginning.base.filter(|_| beginning.first == segment)?;
+    Some(Record::Begins {
+        index: base.applied.index.0,
+        term: base.term.0,
+    })
+}
+
 /// The logs.
 #[derive(Debug)]
 pub struct Logs {
     nodes: Vec<Log>,
+    /// The terms of the entries that are committed.
+    committed: Vec<u64>,
     /// Every entry ever written: checksum of its body, term of the entry before.
     entries: BTreeMap<(u64, u64), (u32, u64)>,
     /// Entries that took the place of others.
@@ -72,6 +97,10 @@ pub struct Logs {
     pub overwritten_early: u64,
     /// Entries that a node had, lost to others, and got once more.
     pub came_back: u64,
+    /// Snapshots that took the place of a log.
+    pub restored: u64,
+    /// Those of them that a crash came before.
+    pub interrupted: u64,
 }
 
 #[derive(Debug, Default)]
@@ -101,8 +130,9 @@ impl View {
         (1..).zip(self.terms.iter().copied())
     }
 
-    fn take(&mut self, record: Record) {
+    fn take(&mut self, record: Record, committed: &[u64]) {
         match record {
+            Record::Begins { index, .. } => self.terms = committed[..index as usize].to_vec(),
             Record::Entry { index, term, .. } => {
                 self.terms.truncate(index as usize - 1);
                 self.terms.push(term);
@@ -128,11 +158,19 @@ impl Logs {
     pub fn new(nodes: usize) -> Logs {
         Logs {
             nodes: (0..nodes).map(|_| Log::default()).collect(),
+            committed: Vec::new(),
             entries: BTreeMap::new(),
+            restored: 0,
+            interrupted: 0,
             overwritten: 0,
             overwritten_early: 0,
             came_back: 0,
         }
+    }
+
+    /// The next entry is committed.
+    pub fn committed(&mut self, term: u64) {
+        self.committed.push(term);
     }
 
     /// A node writes records; `alone` if it is the only voter.
@@ -177,6 +215,18 @@ impl Logs {
                     return Err(Violation::new("log_matching", text));
                 }
             }
+            if let Record::Begins { index, term } = *record {
+                self.restored += 1;
+                let due = self.committed.get(index as usize - 1);
+                if due != Some(&term) {
+                    let text = format!(
+                        "node {} begins its log behind entry {index} of term {term}, committed there \
+                         is {due:?}",
+                        node + 1
+                    );
+                    return Err(Violation::new("snapshots_are_committed", text));
+                }
+            }
             let after_last = log.written.terms.len() as u64 + 1;
             if let Record::Entry { index, term, .. } = *record {
                 self.came_back += u64::from(log.replaced.contains(&(index, term)));
@@ -187,7 +237,7 @@ impl Logs {
                     log.replaced.extend((index..).zip(lost.iter().copied()));
                 }
             }
-            log.written.take(*record);
+            log.written.take(*record, &self.committed);
         }
         log.pending.push_back((seq, records));
         Ok(())
@@ -199,14 +249,14 @@ impl Logs {
         while let Some((_, records)) = log.pending.pop_front_if(|(first, _)| *first <= seq) {
             records
                 .into_iter()
-                .for_each(|record| log.durable.take(record));
+                .for_each(|record| log.durable.take(record, &self.committed));
         }
     }
 
     /// A node starts with what it recovered.
     pub fn recovered(&mut self, node: usize, recovered: &Recovered) -> Result<(), Violation> {
         let found = View {
-            terms: terms_of(recovered),
+            terms: terms_of(recovered, &self.committed),
             term: recovered.hard.term,
             vote: recovered.hard.vote,
         };
@@ -224,6 +274,7 @@ impl Logs {
             let replaces = |record: &Record| match record {
                 Record::Entry { index, .. } => *index as usize <= at + 1,
                 Record::HardState { .. } => false,
+                Record::Begins { .. } => true,
             };
             let pending = log.pending.iter().flat_map(|(_, records)| records);
             let mut pending = pending.chain(&log.ghosts);
@@ -247,6 +298,9 @@ impl Logs {
                 old.term, old.vote, found.term, found.vote
             ));
         }
+        let begins = |record: &Record| matches!(record, Record::Begins { .. });
+        let mut pending = log.pending.iter().flat_map(|(_, records)| records);
+        self.interrupted += u64::from(pending.any(begins));
         log.ghosts
             .extend(log.pending.drain(..).flat_map(|(_, records)| records));
         (log.written, log.durable) = (found.clone(), found);
@@ -311,9 +365,11 @@ impl Logs {
     }
 }
 
-fn terms_of(recovered: &Recovered) -> Vec<u64> {
+/// The terms of a log. Those of entries before its first one are the committed ones.
+fn terms_of(recovered: &Recovered, committed: &[u64]) -> Vec<u64> {
     let last = recovered.applied.index.0 + recovered.metas.len() as u64;
-    let mut terms = Vec::with_capacity(last as usize);
+    let before = recovered.terms.first().map_or(1, |(first, _)| first.0);
+    let mut terms = committed[..before as usize - 1].to_vec();
     for (number, (first, term)) in recovered.terms.iter().enumerate() {
         let next = recovered
             .terms

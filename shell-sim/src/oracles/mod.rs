@@ -9,6 +9,7 @@ mod executed;
 mod logs;
 mod members;
 mod one_history;
+mod purges;
 mod replica_stream;
 mod served_files;
 mod stuck;
@@ -23,6 +24,7 @@ pub use self::executed::Executed;
 pub use self::logs::{Logs, Record};
 pub use self::members::{Configurations, text as members_text};
 pub use self::one_history::OneHistory;
+pub use self::purges::Purges;
 pub use self::replica_stream::{Have, ReplicaStream};
 pub use self::served_files::{ServedFile, ServedFiles};
 pub use self::stuck::hands_over_when_stuck;
@@ -69,6 +71,8 @@ pub struct Oracles {
     pub executed: Executed,
     /// Who belongs to the cluster.
     pub members: Configurations,
+    /// Promise 5.
+    pub purges: Purges,
 }
 
 impl Oracles {
@@ -81,6 +85,7 @@ impl Oracles {
             acknowledged: Acknowledged::default(),
             executed: Executed::default(),
             members: Configurations::new(nodes, founders),
+            purges: Purges::new(nodes),
         }
     }
 
@@ -114,6 +119,7 @@ impl Oracles {
 
     /// A node applies an entry that no node has applied before.
     pub fn committed(&mut self, node: usize, index: Index, term: u64) -> Result<(), Violation> {
+        self.logs.committed(term);
         self.members.first_applied(node, index, term, &self.logs)
     }
 

@@ -201,13 +201,34 @@ impl OneHistory {
     }
 
     /// What the store will never have.
-    pub fn purged(&self) -> GtidSet {
-        self.purged.clone()
+    pub fn purged(&self) -> &GtidSet {
+        &self.purged
     }
 
     /// What it has or will never have.
     pub fn executed(&self) -> &GtidSet {
         &self.executed
+    }
+
+    /// What was executed before an entry, with what the store never had.
+    pub fn executed_before(&self, entry: Index) -> GtidSet {
+        let upto = self.transactions.partition_point(|t| t.index < entry);
+        let mut executed = self.purged.clone();
+        for transaction in &self.transactions[..upto] {
+            executed.add(transaction.recipe.gtid);
+        }
+        executed
+    }
+
+    /// The term of an entry that was applied.
+    pub fn term_of(&self, index: Index) -> Option<u64> {
+        let at = (index.0 as usize).checked_sub(1)?;
+        self.entries.get(at).map(|entry| entry.term)
+    }
+
+    /// A node takes the state after an entry in place of its log.
+    pub fn restored(&mut self, node: usize, index: Index) {
+        self.next[node] = index.0 + 1;
     }
 
     /// The transactions of a chunk are the source's next ones, byte for byte.

@@ -38,6 +38,12 @@ impl ServedFiles {
         self.0.is_empty()
     }
 
+    /// The name of the last file but so many.
+    pub fn newest(&self, but: u64) -> Option<String> {
+        let at = (self.0.len() as u64).checked_sub(1 + but)?;
+        Some(self.0[at as usize].name.clone())
+    }
+
     /// The latest file of this name.
     pub fn named(&self, name: &str) -> Option<&ServedFile> {
         self.0.iter().rev().find(|file| file.name == name)

@@ -151,6 +151,11 @@ pub enum What {
         /// Each of another node.
         changes: Vec<(Change, Target)>,
     },
+    /// An operator purges all but the source's newest files.
+    Purge {
+        /// So many files besides the newest one stay.
+        keep: u64,
+    },
     /// A replica's connection breaks.
     ReplicaCut {
         /// The replica, from 1.

@@ -5,6 +5,7 @@ mod clocks;
 mod disk;
 mod links;
 mod members;
+mod purge;
 mod upstream;
 
 use super::{Fault, IndexLoss, Moment, Schedule, Settings, Sides, Target, What};
@@ -18,6 +19,7 @@ impl Schedule {
     /// as voters.
     pub fn generate(seed: u64, nodes: Option<u64>) -> Schedule {
         let mut settings = settings(&mut Rng::new(seed, "settings", 0));
+        purge::settings(seed, &mut settings);
         let nodes = nodes.unwrap_or_else(|| members::nodes(seed, &mut settings));
         let mut faults = faults(seed, nodes, &settings);
         faults.extend(members::faults(seed, nodes, &settings));
@@ -27,6 +29,7 @@ impl Schedule {
         faults.extend(links::faults(seed, nodes, &settings));
         faults.extend(clocks::faults(seed, nodes, &settings));
         disk::only_stuck(seed, &mut settings, &mut faults);
+        faults.extend(purge::faults(seed, nodes, &settings));
         faults.sort_by_key(|fault| fault.at_ms);
         let mut schedule = Schedule {
             title: String::new(),

@@ -89,6 +89,11 @@ settings! {
     /// Index writes after which everything before has reached the disk.
     index_flush_ppm = 50_000,
 
+    /// Log that is kept at least, in bytes; 0: all of it.
+    retain_bytes = 0,
+    /// Log that is kept beyond that for a node or a replica that is behind.
+    retain_slack_bytes = 1 << 40,
+
     /// Transactions in the source's binlog before the store begins.
     history = 20,
     /// The store begins after so many of them.

@@ -98,6 +98,7 @@ impl fmt::Display for What {
                 }
                 Ok(())
             }
+            What::Purge { keep } => write!(f, "purge keep {keep}"),
             What::ReplicaCut { replica, moment } => write!(f, "replica-cut {replica} {moment}"),
             What::ReplicaLost { replica } => write!(f, "replica-lost {replica}"),
             What::ReplicaFresh { replica } => write!(f, "replica-fresh {replica}"),
@@ -347,6 +348,12 @@ impl<'a> Words<'a> {
             "set-source" => What::SetSource,
             "members" => What::Members {
                 changes: self.changes()?,
+            },
+            "purge" => What::Purge {
+                keep: {
+                    self.this("keep")?;
+                    self.number("the files that stay")?
+                },
             },
             "replica-cut" => What::ReplicaCut {
                 replica: self.number("the replica")?,

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use kingbus_core::node::port::{DiskInput, Input};
 use kingbus_core::node::status::Status;
-use kingbus_core::types::{SegmentId, Span};
+use kingbus_core::types::Span;
 
 use super::host::Host;
 use super::{CLUSTER, Event, World};
@@ -42,6 +42,10 @@ impl World {
         span: Span,
         whom: &'static str,
     ) -> Option<Bytes> {
+        if self.hosts[node].disk.segments.is_deleted(span.segment) {
+            self.probes.hit("purged_while_it_was_read");
+            return None;
+        }
         let read = self.hosts[node]
             .disk
             .read_body(span, &self.schedule.settings);
@@ -91,8 +95,7 @@ impl World {
     pub(super) fn open(&mut self, node: usize) -> Result<Option<Opened>, Violation> {
         let checkpoint_bytes = self.schedule.settings.checkpoint_bytes;
         let disk = &mut self.hosts[node].disk;
-        let from = disk.index.last_checkpoint();
-        let from = from.map_or(SegmentId(0), |checkpoint| checkpoint.segment);
+        let from = disk.read_from(CLUSTER, checkpoint_bytes);
         let flaw = disk.segments.visible_flaw(from);
         let bad_reads = disk.bad_reads == Some(BadReads::Failing);
         match disk.open(CLUSTER, checkpoint_bytes) {

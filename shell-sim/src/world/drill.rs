@@ -1,7 +1,5 @@
 //! Promise 8: what goes bad in what was durable is noticed when the node starts.
 
-use kingbus_core::types::SegmentId;
-
 use super::{CLUSTER, World};
 use crate::oracles::Violation;
 use crate::rng::Rng;
@@ -24,8 +22,7 @@ impl World {
         if disk.segments.is_flawed() || disk.bad_reads.is_some() || !rng.chance(DRILL_PPM) {
             return Ok(());
         }
-        let from = disk.index.last_checkpoint();
-        let from = from.map_or(SegmentId(0), |checkpoint| checkpoint.segment);
+        let from = disk.read_from(CLUSTER, self.schedule.settings.checkpoint_bytes);
         let (harm, count) = (*rng.pick(&Harm::ALL), rng.range(1, COUNT_MAX));
         disk.segments.corrupt_from(&mut rng, from, harm, count);
         let Some(flaw) = disk.segments.visible_flaw(from) else {

@@ -8,6 +8,7 @@ use kingbus_core::node::port::{
 };
 use kingbus_core::types::SegmentId;
 
+use super::purge::base_in;
 use super::{Event, World};
 use crate::oracles::{Record, Violation};
 use crate::trace::Note;
@@ -58,8 +59,10 @@ impl World {
     ) -> Result<(), Violation> {
         match effect {
             AdminEffect::Status { status, .. } => self.status(node, life, &status),
-            AdminEffect::Done { token } => self.operator_answered(node, token, true),
-            AdminEffect::Refused { token, .. } => self.operator_answered(node, token, false),
+            AdminEffect::Done { token } => self.operator_answered(node, token, None),
+            AdminEffect::Refused { token, text } => {
+                self.operator_answered(node, token, Some(&text))
+            }
         }
     }
 
@@ -91,6 +94,8 @@ impl World {
             ReplicaEffect::Eof { replica } => self.end_replica(node, replica, "end of file"),
             ReplicaEffect::Close { replica } => {
                 self.probes.hit("replica_sent_away");
+                let purged = self.hosts[node].serves;
+                self.probes.hit_if(purged, "replica_sent_away_by_a_purge");
                 self.end_replica(node, replica, "sent away")
             }
         }
@@ -111,9 +116,11 @@ impl World {
                 sync,
             } => self.write(node, (seq, segment, offset, parts, sync)),
             DiskEffect::Index(ops) => self.index(node, ops),
+            DiskEffect::Forget { before } => self.segments_forgotten(node, before),
             question @ (DiskEffect::ReadRows { .. }
             | DiskEffect::ReadCheckpoint { .. }
             | DiskEffect::ReadFile { .. }
+            | DiskEffect::ReadFiles { .. }
             | DiskEffect::ReadBody { .. }) => {
                 let us = self.hosts[node].disk.read_us(&self.schedule.settings);
                 self.after(
@@ -171,15 +178,24 @@ impl World {
                 token,
                 file: disk.index.file(at),
             },
+            DiskEffect::ReadFiles {
+                token,
+                from,
+                files_max,
+            } => DiskInput::Files {
+                token,
+                files: disk.index.files(from, files_max),
+            },
             DiskEffect::ReadBody { token, span } => {
                 let Some(body) = self.read_body(node, life, span, "cursor") else {
                     return Ok(());
                 };
                 DiskInput::Body { token, body }
             }
-            DiskEffect::Create { .. } | DiskEffect::Write { .. } | DiskEffect::Index(_) => {
-                return Ok(());
-            }
+            DiskEffect::Create { .. }
+            | DiskEffect::Write { .. }
+            | DiskEffect::Forget { .. }
+            | DiskEffect::Index(_) => return Ok(()),
         };
         self.input(node, life, Input::Disk(answer))
     }
@@ -212,6 +228,9 @@ impl World {
         });
         let full = self.hosts[node].disk.full;
         self.probes.hit_if(full, "write_waits_for_space");
+        let written = self.hosts[node].disk.segments.range(segment, offset, len);
+        let base = (offset == 0).then(|| base_in(written)).flatten();
+        self.snapshot_written(node, &records, base)?;
         self.log_written(node, seq, records)?;
         self.begin_sync(node);
         self.strike_syncing(node);
@@ -244,6 +263,7 @@ impl World {
                 IndexOp::Row(row) => self.row_applied(node, row)?,
                 IndexOp::File(_) => self.probes.hit("binlog_file_begun"),
                 IndexOp::Checkpoint(_) => self.probes.hit("checkpoint_made"),
+                IndexOp::Forget(before) => self.rows_forgotten(node, *before)?,
             }
         }
         self.hosts[node].disk.put(ops, &self.schedule.settings);
@@ -267,6 +287,10 @@ impl World {
             self.oracles.history.aborted > aborted,
             "transaction_given_up",
         );
+        if row.content == Content::Command {
+            let body = self.hosts[node].disk.row_body(row).to_vec();
+            self.purge_applied(node, row.index, &body)?;
+        }
         let (mut void, mut part) = (false, None);
         if let Content::Chunk(chunk) = &row.content {
             (void, part) = (chunk.void, Some(chunk.part));

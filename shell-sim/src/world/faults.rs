@@ -102,6 +102,7 @@ impl World {
             What::SetSource => self.operator.again(),
             What::Upstream(upstream) => self.upstream(upstream, lasts_us)?,
             What::Members { changes } => self.wish(&changes),
+            What::Purge { keep } => self.ask_purge(keep)?,
             What::ReplicaCut { replica, moment } => self.cut_replica(replica, moment)?,
             What::ReplicaLost { replica } => self.lose_replica(replica),
             What::ReplicaFresh { replica } => self.fresh_replica(replica)?,
@@ -159,6 +160,7 @@ impl World {
             | What::Upstream(_)
             | What::Members { .. }
             | What::ReplicaLost { .. }
+            | What::Purge { .. }
             | What::ReplicaFresh { .. }
             | What::ReplicaCut { .. } => {}
         }

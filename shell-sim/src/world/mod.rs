@@ -10,6 +10,7 @@ mod host;
 mod members;
 mod operator;
 mod peers;
+mod purge;
 mod recorded;
 mod replicas;
 mod sources;

@@ -6,6 +6,7 @@ use kingbus_core::node::status::Status;
 use kingbus_core::types::NodeId;
 
 use super::members::TOKENS_FROM;
+use super::purge::PURGE_TOKENS;
 use super::{Event, Progress, WATCH_US, World};
 use crate::oracles::{Violation, members_text, serves_while_current};
 use crate::trace::Note;
@@ -89,8 +90,13 @@ impl World {
         &mut self,
         node: usize,
         token: u64,
-        done: bool,
+        refused: Option<&str>,
     ) -> Result<(), Violation> {
+        if token >= PURGE_TOKENS {
+            self.purge_answered(node, refused);
+            return Ok(());
+        }
+        let done = refused.is_none();
         if token >= TOKENS_FROM {
             self.wish_answered(node, token, done);
             return Ok(());
@@ -155,6 +161,9 @@ impl World {
         self.oracles.members.status(node, status)?;
         self.says_damaged(node, status)?;
         self.look_at_the_source(status);
+        self.oracles
+            .purges
+            .status(node, status, &self.oracles.history)?;
         self.says_why(node, status)?;
         self.one_dump_each(node, status)?;
         self.probe_status(node, status);

@@ -50,6 +50,7 @@ impl World {
                 let outside = members.get(envelope.from).is_none();
                 self.probes.hit_if(outside, "outside_node_asks_for_votes");
             }
+            MessageType::MsgSnapshot => self.probes.hit("snapshot_sent"),
             MessageType::MsgTimeoutNow => self.probes.hit("leader_handed_over"),
             _ => {}
         }

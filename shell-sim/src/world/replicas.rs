@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 use kingbus_core::chunk::BODY_BYTES_MAX;
 use kingbus_core::node::config::REPLICA_CREDIT_BYTES;
 use kingbus_core::node::port::{Input, ReplicaInput};
-use kingbus_core::types::ReplicaId;
+use kingbus_core::types::{Index, ReplicaId};
 
 use super::{Event, World};
 use crate::oracles::{ReplicaStream, Violation};
@@ -235,7 +235,8 @@ impl World {
         let Some((replica, _)) = self.conn_of(node, id) else {
             return Ok(());
         };
-        let purged = self.oracles.history.purged();
+        let first = self.oracles.purges.first(node);
+        let purged = self.oracles.history.executed_before(first);
         let missing = purged.minus(&self.replicas[replica].have.executed);
         let named = text.ends_with(&format!("missing transactions are '{missing}'"));
         if missing.is_empty() || !named {
@@ -246,7 +247,9 @@ impl World {
             return self.fail("honest_purge", text);
         }
         self.probes.hit("replica_refused");
-        self.replicas[replica].set_up(self.sources.primary());
+        self.probes
+            .hit_if(first > Index(1), "replica_refused_by_a_purge");
+        self.replicas[replica].set_up(self.sources.primary(), &purged);
         self.end_replica(node, id, "refused")
     }
 

@@ -4,7 +4,7 @@ use kingbus_core::log::Recovered;
 use kingbus_core::node::index::IndexOp;
 use kingbus_core::node::members::Members;
 use kingbus_core::node::{Config, Node};
-use kingbus_core::types::NodeId;
+use kingbus_core::types::{Index, NodeId, SegmentId};
 
 use super::{CLUSTER, Event, TICK_US, World};
 use crate::disk::Disk;
@@ -44,15 +44,24 @@ impl World {
         if self.dies_starting(node)? {
             return Ok(());
         }
+        let interrupted = self.oracles.logs.interrupted;
         self.oracles.logs.recovered(node, &opened.recovered)?;
+        let interrupted = self.oracles.logs.interrupted > interrupted;
+        self.probes.hit_if(interrupted, "snapshot_interrupted");
         let applied = opened.recovered.applied.index;
         self.oracles.history.recovered(node, applied)?;
         self.oracles.members.recovered(node, applied);
+        self.oracles
+            .purges
+            .recovered(node, &opened.recovered.applied)?;
         self.recovered_rows(node, &opened.ops)?;
         let recovered = opened.recovered;
         self.probes.hit_if(opened.cut_bytes > 0, "torn_tail_cut");
-        self.probes
-            .hit_if(!recovered.discard.is_empty(), "segment_discarded");
+        let void = |id: &SegmentId| *id < recovered.first_segment;
+        let torn = recovered.discard.iter().any(|id| !void(id));
+        self.probes.hit_if(torn, "segment_discarded");
+        let back = recovered.discard.iter().any(void);
+        self.probes.hit_if(back, "deletion_finished_at_the_start");
         self.probes.hit_if(
             recovered.end.sealed && begun_before,
             "started_behind_a_seal",
@@ -89,6 +98,10 @@ impl World {
         probes.hit_if(checkpoint, "started_from_a_checkpoint");
         probes.hit_if(!checkpoint, "started_without_a_checkpoint");
         probes.hit_if(!ops.is_empty(), "index_was_behind_the_log");
+        let inside = recovered.applied.first() > recovered.begins.max(Index(1));
+        probes.hit_if(inside, "started_inside_a_purge");
+        let anew = !checkpoint && recovered.begins > Index(1);
+        probes.hit_if(anew, "index_made_anew_from_a_base");
         let uncommitted = !recovered.metas.is_empty();
         probes.hit_if(uncommitted, "started_with_uncommitted_entries");
         probes.hit_if(
@@ -110,6 +123,8 @@ impl World {
             segment_bytes: self.schedule.settings.segment_bytes,
             checkpoint_bytes: self.schedule.settings.checkpoint_bytes,
             recent_rows_max: self.schedule.settings.recent_rows_max as usize,
+            retain_bytes: Some(self.schedule.settings.retain_bytes).filter(|bytes| *bytes > 0),
+            retain_slack_bytes: self.schedule.settings.retain_slack_bytes,
         }
     }
 

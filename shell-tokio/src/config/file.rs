@@ -5,7 +5,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 
 use kingbus_core::gtid::Uuid;
-use kingbus_core::node::config::SEGMENT_BYTES_DEFAULT;
+use kingbus_core::node::config::{RETAIN_SLACK_BYTES_DEFAULT, SEGMENT_BYTES_DEFAULT};
 
 use super::sections::{
     AdminSection, ClusterSection, File, IdentitySection, ReplicasSection, SourceSection,
@@ -44,6 +44,10 @@ pub(super) fn parse(
     Ok(Config {
         data: file.data,
         segment_bytes: segment_mib << 20,
+        retain_bytes: file.retain_bytes,
+        retain_slack_bytes: file
+            .retain_slack_bytes
+            .unwrap_or(RETAIN_SLACK_BYTES_DEFAULT),
         replicas: at.replicas(file.replicas)?,
         admin: at.admin(file.admin)?,
         identity,

@@ -28,6 +28,10 @@ pub struct Config {
     pub data: PathBuf,
     /// Length of a new segment file, in bytes.
     pub segment_bytes: u64,
+    /// Bytes of log to keep at least; None: all of it.
+    pub retain_bytes: Option<u64>,
+    /// Bytes kept beyond that for a replica or a node that is behind.
+    pub retain_slack_bytes: u64,
     /// The port for replicas.
     pub replicas: Replicas,
     /// The port for operators.

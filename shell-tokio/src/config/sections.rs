@@ -10,6 +10,8 @@ pub(super) struct File {
     pub(super) data: PathBuf,
     #[serde(default)]
     pub(super) segment_mib: Option<u64>,
+    pub(super) retain_bytes: Option<u64>,
+    pub(super) retain_slack_bytes: Option<u64>,
     pub(super) replicas: ReplicasSection,
     #[serde(default)]
     pub(super) admin: AdminSection,

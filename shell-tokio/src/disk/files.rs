@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
@@ -22,6 +23,8 @@ const SLICES_MAX: usize = 512;
 pub struct Files {
     folder: PathBuf,
     open: Mutex<BTreeMap<SegmentId, Arc<File>>>,
+    /// Segments before this one are purged.
+    first: AtomicU64,
 }
 
 impl Files {
@@ -31,6 +34,7 @@ impl Files {
         Ok(Files {
             folder: folder.to_owned(),
             open: Mutex::default(),
+            first: AtomicU64::new(0),
         })
     }
 
@@ -73,10 +77,26 @@ impl Files {
         Ok(())
     }
 
-    /// Deletes a segment file.
-    pub fn delete(&self, segment: SegmentId) -> io::Result<()> {
-        self.held().remove(&segment);
-        os::remove_file(self.path(segment))
+    /// Deletes segment files, durably: one that came back after a crash could be taken for damage.
+    pub fn delete(&self, segments: &[SegmentId]) -> io::Result<()> {
+        for segment in segments {
+            self.held().remove(segment);
+            os::remove_file(self.path(*segment))?;
+        }
+        if segments.is_empty() {
+            return Ok(());
+        }
+        os::sync_folder(&self.folder)
+    }
+
+    /// What is before this segment is about to be deleted.
+    pub fn purge(&self, first: SegmentId) {
+        self.first.fetch_max(first.0, Ordering::Relaxed);
+    }
+
+    /// Whether a segment is purged: then it is no damage that it is not there.
+    pub fn is_purged(&self, segment: SegmentId) -> bool {
+        segment.0 < self.first.load(Ordering::Relaxed)
     }
 
     /// A segment file, for reading and writing.
@@ -182,7 +202,7 @@ mod tests {
                 .path(SegmentId(26))
                 .ends_with("log/000000000000001a.seg")
         );
-        files.delete(SegmentId(26)).expect("deleted");
+        files.delete(&[SegmentId(26)]).expect("deleted");
         assert!(files.get(SegmentId(26)).is_err());
     }
 

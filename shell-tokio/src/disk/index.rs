@@ -99,10 +99,36 @@ impl Index {
                 IndexOp::Checkpoint(checkpoint) => {
                     (CHECKPOINTS, checkpoint.applied.index, checkpoint.encode())
                 }
+                IndexOp::Forget(before) => {
+                    self.forget(&mut batch, *before);
+                    continue;
+                }
             };
             batch.put_cf(self.family(family), key.0.to_be_bytes(), value);
         }
         Ok(self.db.write(batch)?)
+    }
+
+    fn forget(&self, batch: &mut WriteBatch, before: LogIndex) {
+        let from = [0; 8];
+        for (family, to) in [
+            (ROWS, before.0),
+            (FILES, before.0),
+            (CHECKPOINTS, before.0 - 1),
+        ] {
+            batch.delete_range_cf(self.family(family), from, to.to_be_bytes());
+        }
+    }
+
+    /// The first binlog files that begin at or after `from`.
+    pub fn files(&self, from: LogIndex, files_max: usize) -> Result<Vec<BinlogFile>, IndexError> {
+        let start = from.0.to_be_bytes();
+        let mode = IteratorMode::From(&start, Direction::Forward);
+        let found = self.db.iterator_cf(self.family(FILES), mode);
+        let files = found.take(files_max);
+        files
+            .map(|item| read(&item?.1, BinlogFile::decode))
+            .collect()
     }
 
     /// The rows `from..to`, at most `rows_max` of them.
@@ -198,6 +224,7 @@ mod tests {
             format_len: 122,
             header_len: 197,
             checksum: true,
+            log_bytes: first * 100,
         })
     }
 
@@ -227,6 +254,28 @@ mod tests {
             (None, Some(1), Some(1), Some(2), Some(2))
         );
         assert_eq!(index.checkpoint(LogIndex(9)), Ok(None));
+    }
+
+    #[test]
+    fn what_is_purged_is_gone_from_the_index() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let index = Index::open(&folder.path().join("index")).expect("opened");
+        index
+            .put(&(1..=600).map(row).collect::<Vec<_>>())
+            .expect("put");
+        let files = [file(1, 3), file(2, 300), file(3, 301)];
+        index.put(&files).expect("put");
+        index.put(&[IndexOp::Forget(LogIndex(300))]).expect("put");
+        let rows = index.rows(LogIndex(0), LogIndex(601), 1).expect("read");
+        assert_eq!(rows[0].index, LogIndex(300));
+        let files = |from, max| -> Vec<u64> {
+            let files = index.files(LogIndex(from), max).expect("read");
+            files.iter().map(|file| file.ordinal).collect()
+        };
+        assert_eq!(files(0, 9), [2, 3]);
+        assert_eq!(files(0, 1), [2]);
+        assert_eq!(files(301, 9), [3]);
+        assert_eq!(index.file(LogIndex(299)), Ok(None));
     }
 
     #[test]

@@ -36,6 +36,12 @@ pub(super) enum IndexJob {
     Checkpoint { token: u64, at: LogIndex },
     /// Read a binlog file.
     File { token: u64, at: LogIndex },
+    /// Read binlog files.
+    Files {
+        token: u64,
+        from: LogIndex,
+        files_max: usize,
+    },
     /// Read a record's body, from the segment.
     Body { token: u64, span: Span },
 }
@@ -85,6 +91,13 @@ pub(super) async fn run(
             IndexJob::File { token, at } => index
                 .file(at)
                 .map(|file| answer(&answers, DiskInput::File { token, file })),
+            IndexJob::Files {
+                token,
+                from,
+                files_max,
+            } => index
+                .files(from, files_max)
+                .map(|files| answer(&answers, DiskInput::Files { token, files })),
             IndexJob::Body { token, span } => {
                 // What cannot be read is reported by the reader.
                 if let Ok(body) = reader.read_blocking(span) {

@@ -12,6 +12,7 @@ use kingbus_core::node::port::DiskInput;
 use kingbus_core::types::SegmentId;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::sleep;
+use tracing::warn;
 
 use super::Answers;
 use super::cache::Cache;
@@ -29,6 +30,8 @@ const GROUP_JOBS_MAX: usize = 256;
 pub(super) enum LogJob {
     /// Make a segment file.
     Create { segment: SegmentId, len: u64 },
+    /// Delete the segment files before this one.
+    Forget { before: SegmentId },
     /// Write to one.
     Write {
         seq: u64,
@@ -98,6 +101,7 @@ impl LogThread {
         for job in jobs {
             match job {
                 LogJob::Create { segment, len } => self.create(segment, len).await?,
+                LogJob::Forget { before } => self.forget(before),
                 LogJob::Write {
                     seq,
                     segment,
@@ -128,6 +132,18 @@ impl LogThread {
         }
         self.not_full();
         Ok(())
+    }
+
+    /// What cannot be deleted now is deleted at the next start.
+    fn forget(&mut self, before: SegmentId) {
+        self.dirty = self.dirty.split_off(&before);
+        let gone = self.files.list().map(|files| {
+            let ids = files.into_keys();
+            ids.filter(|id| *id < before).collect::<Vec<_>>()
+        });
+        if let Err(error) = gone.and_then(|gone| self.files.delete(&gone)) {
+            warn!("purged segments before {before} cannot be deleted: {error}");
+        }
     }
 
     async fn write(

@@ -42,6 +42,7 @@ pub type Answers = UnboundedSender<DiskInput>;
 
 /// The threads of the disk, and what they share.
 pub struct Disk {
+    files: Arc<Files>,
     cache: Arc<Cache>,
     log: UnboundedSender<LogJob>,
     index: UnboundedSender<IndexJob>,
@@ -57,13 +58,14 @@ impl Disk {
         // What is queued is bounded by what the node has in flight.
         let (log, log_jobs) = mpsc::unbounded_channel();
         let (index_to, index_jobs) = mpsc::unbounded_channel();
-        let thread = LogThread::new(files, cache.clone(), answers.clone(), stop.clone());
+        let thread = LogThread::new(files.clone(), cache.clone(), answers.clone(), stop.clone());
         let of_index = index_thread::run(index, index_jobs, reader.clone(), answers, stop.clone());
         let threads = [
             os::spawn("log", thread.run(log_jobs)),
             os::spawn("index", of_index),
         ];
         Disk {
+            files,
             cache,
             log,
             index: index_to,
@@ -94,6 +96,10 @@ impl Disk {
                     sync,
                 })
             }
+            DiskEffect::Forget { before } => {
+                self.files.purge(before);
+                to_log(LogJob::Forget { before })
+            }
             DiskEffect::Index(ops) => to_index(IndexJob::Put(ops)),
             DiskEffect::ReadRows {
                 token,
@@ -110,6 +116,15 @@ impl Disk {
                 to_index(IndexJob::Checkpoint { token, at })
             }
             DiskEffect::ReadFile { token, at } => to_index(IndexJob::File { token, at }),
+            DiskEffect::ReadFiles {
+                token,
+                from,
+                files_max,
+            } => to_index(IndexJob::Files {
+                token,
+                from,
+                files_max,
+            }),
             DiskEffect::ReadBody { token, span } => to_index(IndexJob::Body { token, span }),
         }
     }

@@ -20,7 +20,7 @@ const WINDOW_BYTES: usize = 1 << 20;
 /// Windows kept, for replicas that are near each other.
 const WINDOWS_MAX: usize = 16;
 
-/// A span that could not be read. The node knows of it already.
+/// A span that could not be read: purged, or damaged. The node knows of it already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unreadable;
 
@@ -101,6 +101,7 @@ impl Shared {
     fn stored(&self, span: Span) -> Result<Bytes, Unreadable> {
         match self.read_window(span) {
             Ok(body) => Ok(body),
+            Err(_) if self.files.is_purged(span.segment) => Err(Unreadable),
             Err(what) => {
                 let text = format!(
                     "segment {} is damaged at offset {}: {what} ({})",

@@ -211,6 +211,7 @@ mod tests {
             to: NodeId(2),
             leader_commit: Index(commit),
             gone: false,
+            needs: Index(u64::MAX),
             message,
         }
     }
