@@ -8,7 +8,7 @@ use bytes::Bytes;
 use kingbus_core::node::Node;
 use kingbus_core::node::port::{AdminEffect, Effect, Input, Serving, SourceEffect, SourceInput};
 use kingbus_core::types::Epoch;
-use kingbus_sim::oracles::Violation;
+use kingbus_sim::oracles::{Violation, memory_is_bounded};
 use kingbus_sim::trace::Note;
 use madsim::net::{Endpoint, TcpListener};
 use madsim::task::spawn;
@@ -127,7 +127,10 @@ impl Driver {
             }
             match self.soon.pop_front() {
                 Some(input) => self.step(input),
-                None => return true,
+                None => {
+                    let bounded = memory_is_bounded(self.node, &self.machine.bounds());
+                    return shared.lock().judge(bounded).is_some();
+                }
             }
         }
     }

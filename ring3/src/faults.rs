@@ -181,6 +181,11 @@ impl World {
                 self.cut_replica(replica, moment);
                 None
             }
+            What::ReplicaLost { .. } => {
+                // madsim tells both ends when a connection is gone.
+                self.pass_over("replica-lost");
+                None
+            }
             What::ReplicaFresh { replica } => {
                 self.fresh_replica(replica);
                 None
@@ -252,9 +257,8 @@ impl World {
                 let life = host.life;
                 self.crash(node, life, fault);
             }
-            Moment::Syncing | Moment::Inside => host.armed.push(fault),
+            Moment::Syncing | Moment::Inside | Moment::Starting => host.armed.push(fault),
             Moment::Effects(count) => host.effects_left = Some((count, fault)),
-            Moment::Starting => self.pass_over("crash starting"),
         }
     }
 
@@ -268,6 +272,16 @@ impl World {
         };
         let at = host.armed.iter().position(waits)?;
         Some(host.armed.remove(at))
+    }
+
+    /// A node dies: what waited for its moment waits no more, unless for the next start.
+    fn disarm(&mut self, node: usize) {
+        let faults = &self.schedule.faults;
+        let waits = |fault: &usize| match &faults[*fault].what {
+            What::Crash { moment, .. } => *moment == Moment::Starting,
+            _ => false,
+        };
+        self.hosts[node].armed.retain(waits);
     }
 
     /// Counts a node's effects; true: it crashes before the next one.
@@ -299,6 +313,7 @@ impl World {
             _ => IndexLoss::Kept,
         };
         let after_ms = (*for_ms).max(1);
+        self.disarm(node);
         let host = &mut self.hosts[node];
         host.stop();
         let (writes, lost) = host.disk.crash(&self.schedule.settings, index);

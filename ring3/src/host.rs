@@ -113,7 +113,6 @@ impl Host {
         self.conns.clear();
         self.last_seq = 0;
         self.effects_left = None;
-        self.armed.clear();
         self.paused = 0;
         self.down = true;
     }

@@ -8,10 +8,14 @@ use kingbus_core::types::NodeId;
 use kingbus_sim::disk::Disk;
 use kingbus_sim::oracles::Violation;
 use kingbus_sim::plant::Plant;
+use kingbus_sim::schedule::Moment;
 use kingbus_sim::trace::Note;
 use tokio::sync::mpsc;
 
 use crate::world::{CLUSTER, World, broken, now_us};
+
+/// Effects that a node carries out at most which dies at its start.
+const EFFECTS_MAX: u64 = 8;
 
 impl World {
     /// Recovers a node's disk. The node, and the number of its life.
@@ -20,7 +24,7 @@ impl World {
         node: usize,
         inbox: mpsc::Sender<Input>,
     ) -> Result<(Node, u64), Violation> {
-        let settings = &self.schedule.settings;
+        let checkpoint_bytes = self.schedule.settings.checkpoint_bytes;
         let host = &mut self.hosts[node];
         if host.life > 0 && self.plant == Some(Plant::ForgottenDisk) {
             host.disk = Disk::new(self.schedule.seed, node as u64 + 1);
@@ -29,7 +33,12 @@ impl World {
         host.inbox = Some(inbox);
         host.heard_us = now_us();
         host.disk.lies = self.plant == Some(Plant::WrittenBeforeDurable);
-        let opened = match host.disk.open(CLUSTER, settings.checkpoint_bytes) {
+        let starting = self.take_armed(node, Moment::Starting);
+        let host = &mut self.hosts[node];
+        if let Some(fault) = starting {
+            host.effects_left = Some((host.rng.range(0, EFFECTS_MAX), fault));
+        }
+        let opened = match host.disk.open(CLUSTER, checkpoint_bytes) {
             Ok(opened) => opened,
             Err(damage) => {
                 let text = format!("node {} refuses its disk after a crash: {damage}", node + 1);

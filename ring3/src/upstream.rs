@@ -33,7 +33,7 @@ impl World {
                 if !up[number as usize - 1] {
                     Handle::current().restart(source_name(number));
                 }
-                self.operator.again();
+                self.name_again();
                 None
             }
             Upstream::CatchUp => {
@@ -102,7 +102,7 @@ impl World {
         }
         self.sources.promote(&self.schedule.settings, lag, errant);
         self.note(Note::Source { up: true });
-        self.operator.again();
+        self.name_again();
     }
 
     /// Transactions that every source must have: those the store will never have.
@@ -114,10 +114,12 @@ impl World {
         last.map_or(0, |at| at + 1).max(begin_after)
     }
 
-    /// The source gets what it lacks of the store's, as a replica of the store would.
+    /// The source gets what it lacks of the store's, as a replica of the store would that was set up with
+    /// what the store never had.
     fn catch_up(&mut self) {
-        let stored = self.oracles.history.transactions().iter();
-        let recipes: Vec<_> = stored.map(|stored| stored.recipe).collect();
+        let history = &self.oracles.history;
+        let mut recipes = self.sources.recipes(history.purged());
+        recipes.extend(history.transactions().iter().map(|stored| stored.recipe));
         let source = self.sources.primary_mut();
         if source.up && source.catch_up(recipes.into_iter()) > 0 {
             self.source_news.notify_waiters();

@@ -34,6 +34,8 @@ impl Operator {
     /// Names the source once more.
     pub fn again(&mut self) {
         self.done = false;
+        // An answer that is under way is about what was named before.
+        self.tried += 1;
     }
 }
 
@@ -72,9 +74,18 @@ pub async fn watch(shared: Shared) {
 
 impl World {
     fn operate(&mut self) {
-        if self.operator.done {
-            return;
+        if !self.operator.done {
+            self.name_source();
         }
+    }
+
+    /// The operator names the source at once, and again until it is taken.
+    pub fn name_again(&mut self) {
+        self.operator.again();
+        self.name_source();
+    }
+
+    fn name_source(&mut self) {
         self.operator.tried += 1;
         let settings = &self.schedule.settings;
         let start = match settings.begin_after as usize {
@@ -139,6 +150,8 @@ impl World {
             let text = format!("node {}: {:?}", node + 1, status.disk.error);
             return broken("a_crash_is_not_damage", text);
         }
+        self.look_at_the_source(status);
+        one_dump_each(node, status)?;
         let host = &mut self.hosts[node];
         host.executed = status.executed.clone();
         host.applied = status.applied;
@@ -150,6 +163,14 @@ impl World {
             applied: status.applied,
         });
         Ok(())
+    }
+
+    /// The operator looks which source is followed: of two requests the earlier one may win.
+    fn look_at_the_source(&mut self, status: &Status) {
+        let named = self.sources.primary().number.to_string();
+        if status.role == "leader" && status.source.host.as_ref().is_some_and(|is| *is != named) {
+            self.operator.done = false;
+        }
     }
 
     /// What is not everywhere yet.
@@ -193,5 +214,18 @@ impl World {
         let applied: Vec<u64> = hosts.iter().map(|(_, host)| host.applied).collect();
         let differ = applied.windows(2).any(|pair| pair[0] != pair[1]);
         differ.then(|| format!("applied are {applied:?}"))
+    }
+}
+
+/// A replica that comes again ends its earlier dump, as on a real source.
+fn one_dump_each(node: usize, status: &Status) -> Result<(), Violation> {
+    let mut uuids: Vec<_> = status.replicas.iter().map(|r| &r.uuid).collect();
+    uuids.sort();
+    match uuids.windows(2).find(|pair| pair[0] == pair[1]) {
+        None => Ok(()),
+        Some(pair) => {
+            let text = format!("node {} has two dumps of {:?}", node + 1, pair[0]);
+            broken("one_dump_a_replica", text)
+        }
     }
 }
