@@ -64,7 +64,11 @@ impl Window<'_, '_> {
         let inside =
             offset >= self.start && offset + len as u64 <= self.start + self.bytes.len() as u64;
         if !inside {
-            self.bytes = (self.read)(offset, len.max(WINDOW_BYTES))?;
+            let read = (self.read)(offset, len.max(WINDOW_BYTES));
+            self.bytes = match planted(Bug::ReadErrorCutAsTail) {
+                true => read.unwrap_or_default(),
+                false => read?,
+            };
             self.start = offset;
         }
         let from = ((offset - self.start) as usize).min(self.bytes.len());
@@ -106,13 +110,7 @@ pub fn scan(
     let mut previous = header_crc(&head);
     loop {
         let record = record_at(&mut window, segment, offset, previous);
-        let record = match record {
-            Err(_) if planted(Bug::ReadErrorCutAsTail) && last => {
-                return Ok(Tail::Open(offset, previous));
-            }
-            record => record.map_err(|e| damage(offset, e))?,
-        };
-        match record {
+        match record.map_err(|e| damage(offset, e))? {
             Ok((header, crc, body)) => {
                 previous = crc;
                 each(&header, offset + RECORD_HEADER_LEN, body).map_err(|e| damage(offset, e))?;

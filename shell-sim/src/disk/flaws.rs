@@ -181,7 +181,9 @@ impl Segments {
         self.struck = Some(elsewhere);
         let at = write.offset + rng.below(write.len);
         let from = at / SECTOR_BYTES * SECTOR_BYTES;
-        let file = &self.files[&write.segment];
+        let Some(file) = self.files.get(&write.segment) else {
+            return;
+        };
         let end = (from + SECTOR_BYTES).min(file.len);
         let mut old = vec![0; (end - from) as usize];
         let durable = &file.durable[(from as usize).min(file.durable.len())..];

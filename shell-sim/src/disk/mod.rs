@@ -198,6 +198,8 @@ impl Disk {
             IndexLoss::Suffix => self.index.lose_suffix(&mut self.rng),
             IndexLoss::Lost => self.index = Index::default(),
         }
-        self.segments.crash(&mut self.rng, world.survive_ppm)
+        let keep_later = world.keep_later_ppm > 0 && self.rng.chance(world.keep_later_ppm);
+        self.segments
+            .crash(&mut self.rng, world.survive_ppm, keep_later)
     }
 }

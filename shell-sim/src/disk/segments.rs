@@ -232,7 +232,8 @@ impl Segments {
     }
 
     /// Any part of the unsynced writes may survive: some whole, the rest not at all or by sectors.
-    pub fn crash(&mut self, rng: &mut Rng, survive_ppm: u64) -> (u64, u64) {
+    /// `keep_later`: the first one not, and all others.
+    pub fn crash(&mut self, rng: &mut Rng, survive_ppm: u64, keep_later: bool) -> (u64, u64) {
         let mut lost = 0;
         let pending = std::mem::take(&mut self.pending);
         let writes = pending.len() as u64;
@@ -242,10 +243,17 @@ impl Segments {
             let Some(file) = self.files.get_mut(&write.segment) else {
                 continue;
             };
-            if rng.chance(survive_ppm) {
+            let survives = match keep_later {
+                true => number > 0,
+                false => rng.chance(survive_ppm),
+            };
+            if survives {
                 file.keep(write.offset, write.offset + write.len);
             } else {
                 lost += 1;
+                if keep_later {
+                    continue;
+                }
                 if last || rng.chance(200_000) {
                     file.tear(rng, write);
                 }
@@ -349,7 +357,7 @@ mod tests {
         let (mut torn, mut whole, mut none) = (0, 0, 0);
         for seed in 0..200 {
             let mut segments = written();
-            segments.crash(&mut Rng::new(seed, "crash", 0), 200_000);
+            segments.crash(&mut Rng::new(seed, "crash", 0), 200_000, false);
             assert_eq!(segments.range(SegmentId(1), 0, 600), [1; 600]);
             let rest = segments.read(SegmentId(1), 600, 1400);
             let survived = rest.iter().filter(|byte| **byte == 2).count();

@@ -25,6 +25,7 @@ impl Schedule {
         faults.extend(members::faults(seed, nodes, &settings));
         disk::settings(seed, &mut settings);
         faults.extend(disk::faults(seed, nodes, &settings));
+        faults.extend(disk::ghosts(seed, nodes, &mut settings));
         links::settings(seed, &mut settings);
         faults.extend(links::faults(seed, nodes, &settings));
         faults.extend(clocks::faults(seed, nodes, &settings));

@@ -86,6 +86,8 @@ settings! {
     read_rows_max = 256,
     /// At a crash: unsynced writes that survive.
     survive_ppm = 500_000,
+    /// Crashes of which the first unsynced write is lost and all others survive.
+    keep_later_ppm = 0,
     /// Index writes after which everything before has reached the disk.
     index_flush_ppm = 50_000,
 

@@ -9,6 +9,9 @@ const FAULTS_MAX: u64 = 6;
 /// Schedules with any of them.
 const SCHEDULES_PPM: u64 = 400_000;
 
+/// Schedules with what a crash left behind a lost record.
+const GHOSTS_PPM: u64 = 60_000;
+
 /// Schedules with a leader's disk that is stuck for so long.
 const STUCK_PPM: u64 = 30_000;
 const STUCK_MS: u64 = 11_000;
@@ -17,6 +20,7 @@ const STUCK_MS: u64 = 11_000;
 pub(super) fn settings(seed: u64, settings: &mut Settings) {
     let rng = &mut Rng::new(seed, "hot", 0);
     settings.hot_bytes = *rng.pick(&[0, 0, 4 << 10, 64 << 10, 32 << 20]);
+    settings.keep_later_ppm = *rng.pick(&[0, 0, 0, 200_000, 800_000]);
 }
 
 /// Now and then a leader's disk is stuck for long and nothing else happens, so that it shows what the
@@ -36,6 +40,41 @@ pub(super) fn only_stuck(seed: u64, settings: &mut Settings, faults: &mut Vec<Fa
         }),
     });
     settings.faults_ms = at_ms + STUCK_MS;
+}
+
+/// Now and then a node with a slow disk dies around elections. Its first unsynced record is lost and those
+/// behind it survive; then it writes another one of that length, a vote where an empty entry was, and dies
+/// again. What follows that record on the disk does not belong to it.
+pub(super) fn ghosts(seed: u64, nodes: u64, settings: &mut Settings) -> Vec<Fault> {
+    let rng = &mut Rng::new(seed, "ghosts", 0);
+    if nodes < 3 || !rng.chance(GHOSTS_PPM) {
+        return Vec::new();
+    }
+    settings.keep_later_ppm = 1_000_000;
+    let node = Target::Node(rng.range(1, nodes));
+    let mut at_ms = rng.range(1_500, 3_000);
+    let one = |at_ms, for_ms, what| Fault {
+        at_ms,
+        for_ms,
+        what,
+    };
+    let die = |target| What::Crash {
+        target,
+        moment: Moment::Now,
+        index: IndexLoss::Suffix,
+    };
+    let slow = What::SlowDisk {
+        target: node,
+        by_ms: rng.range(100, 500),
+    };
+    let mut faults = vec![one(at_ms, 12_000, slow)];
+    for _ in 0..rng.range(2, 6) {
+        at_ms += rng.range(20, 200);
+        faults.push(one(at_ms, rng.range(5, 300), die(Target::Leader)));
+        at_ms += rng.range(600, 1_800);
+        faults.push(one(at_ms, rng.range(5, 50), die(node)));
+    }
+    faults
 }
 
 /// Faults of disks.
