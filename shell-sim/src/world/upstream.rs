@@ -95,7 +95,7 @@ impl World {
     /// with what the store never had.
     fn catch_up(&mut self) {
         let history = &self.oracles.history;
-        let mut recipes = self.sources.recipes(&history.purged());
+        let mut recipes = self.sources.recipes(history.purged());
         recipes.extend(history.transactions().iter().map(|stored| stored.recipe));
         let source = self.sources.primary_mut();
         if source.up && source.catch_up(recipes.into_iter()) > 0 {
