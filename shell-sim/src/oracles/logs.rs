@@ -328,6 +328,19 @@ impl Logs {
         Ok(())
     }
 
+    /// A node tells a leader that its log matches up to an entry: it must not lose that any more.
+    pub fn answers(&self, node: usize, index: Index) -> Result<(), Violation> {
+        let durable = self.nodes[node].durable.terms.len() as u64;
+        if index.0 <= durable {
+            return Ok(());
+        }
+        let text = format!(
+            "node {} answers for entry {index}, and has {durable} on its disk",
+            node + 1
+        );
+        Err(Violation::new("answers_are_durable", text))
+    }
+
     /// A new leader has the last committed entry, hence all of them.
     pub fn leader_is_complete(
         &self,

@@ -3,6 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use kingbus_core::node::peer::{Body, Envelope};
 use kingbus_core::node::port::{Input, PeerInput};
+use kingbus_core::types::Index;
 use raft::eraftpb::MessageType;
 
 use super::{Event, World};
@@ -49,6 +50,9 @@ impl World {
                 let members = self.oracles.members.last();
                 let outside = members.get(envelope.from).is_none();
                 self.probes.hit_if(outside, "outside_node_asks_for_votes");
+            }
+            MessageType::MsgAppendResponse if !message.reject && !self.hosts[node].disk.lies => {
+                self.oracles.logs.answers(node, Index(message.index))?;
             }
             MessageType::MsgSnapshot => self.probes.hit("snapshot_sent"),
             MessageType::MsgTimeoutNow => self.probes.hit("leader_handed_over"),
