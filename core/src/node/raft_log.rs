@@ -287,7 +287,8 @@ impl raft::Storage for RaftLog {
         let none = Error::Store(StorageError::SnapshotTemporarilyUnavailable);
         let mut snapshot = self.base.clone().ok_or(none)?;
         let members = snapshot.mut_metadata().mut_conf_state();
-        if !members.voters.contains(&to) && !members.learners.contains(&to) {
+        let mut inside = members.voters.iter().chain(&members.learners);
+        if !inside.any(|id| *id == to) && !members.voters_outgoing.contains(&to) {
             members.learners.push(to);
         }
         Ok(snapshot)

@@ -144,7 +144,11 @@ impl Node {
             self.align(&wanted);
         } else {
             let applied = self.raft.apply_conf_change(&entry.change);
-            let found = applied.expect("the leader proposes only what fits");
+            let mut found = applied.expect("the leader proposes only what fits");
+            if entry.members.get(self.config.id).is_none() {
+                // See `restore_members`.
+                found.learners.retain(|id| *id != self.config.id.0);
+            }
             assert!(
                 same_conf(&found, &wanted),
                 "entry {index} says {wanted:?}, Raft makes of it {found:?}"
@@ -160,12 +164,10 @@ impl Node {
     }
 
     /// A snapshot brought other members. One that joined later is among them only for Raft, which takes no
-    /// snapshot otherwise (see [`RaftLog`](super::raft_log::RaftLog)); in the log it joins again.
+    /// snapshot otherwise (see [`RaftLog`](super::raft_log::RaftLog)); in the log it joins later.
     pub(super) fn restore_members(&mut self) {
         self.reconfiguring.untold = true;
         self.reconfiguring.since = self.applied.index;
-        let members = self.applied.members.conf_state();
-        self.align(&members);
     }
 
     /// Brings Raft's configuration, which has no outgoing voters, one by one to this one, which has none
