@@ -94,6 +94,7 @@ impl ServedFiles {
                 previous: previous.clone(),
                 source: source.number,
                 raise: 0,
+                end: 4,
             });
         }
     }

@@ -241,7 +241,10 @@ impl<'a> Stage<'a> {
 
     /// The process of a node is gone, and what it did not make durable.
     fn end(&mut self, node: usize) {
-        kingbus::os::crashed(&self.folder.join(node_host(node)));
+        // What is torn may also survive whole; then it counts with the next write that is durable.
+        if self.world.state().plan.torn_bytes == 0 {
+            kingbus::os::crashed(&self.folder.join(node_host(node)));
+        }
         self.sim.crash(node_host(node));
         self.world.state().ended(node);
     }

@@ -175,6 +175,8 @@ impl State {
             self.note(format!("source: acknowledged up to transaction {before}"));
         }
         self.source.acknowledge(before);
+        // A new file may have waited for it.
+        self.committed.notify_waiters();
     }
 
     /// Promise 1: a node asks the source for a dump, with all in its set that the store ever
