@@ -77,7 +77,6 @@ bugs! {
 
     // Memory.
     MetasKept = "metas-kept": "Applied entries stay in memory.",
-    WaitingUnbounded = "waiting-unbounded": "Any number of states may wait for the disk.",
 
     // Ingest.
     AcknowledgedWhenProposed = "acknowledged-when-proposed":

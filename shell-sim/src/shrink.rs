@@ -167,6 +167,9 @@ impl Shrinking {
     }
 
     fn attempt_setting(&mut self, name: &str, value: u64) -> bool {
+        if Settings::beyond(name, value).is_some() {
+            return false;
+        }
         let mut less = self.best.schedule.clone();
         less.settings.set(name, value);
         // What refers to the source's history cannot reach beyond it.

@@ -11,7 +11,6 @@ use super::config::{
 use super::raft_log::{FETCH_ROWS_MAX, MESSAGE_BYTES_MAX, MESSAGE_ENTRIES_MAX};
 use crate::chunk::{BODY_BYTES_MAX, HEAD_LEN};
 use crate::event::HEADER_LEN;
-use crate::planted::{Bug, planted};
 use crate::source::UNCOMMITTED_BYTES_MAX;
 
 /// What a source's session may have under way: it stops reading when it is above its bound, with a chunk
@@ -123,7 +122,7 @@ impl Node {
     /// on its way.
     pub(super) fn waits_for_disk(&self) -> bool {
         let waiting = self.pending.len().max(self.raft.raft.msgs.len());
-        waiting >= PENDING_MAX && !planted(Bug::WaitingUnbounded)
+        waiting >= PENDING_MAX
     }
 
     /// Whether the log takes nothing new until more of it is applied.

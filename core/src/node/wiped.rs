@@ -15,9 +15,9 @@ impl Node {
             return false;
         }
         self.disk.damaged = Some(format!(
-            "node {} knows that this node acknowledged entry {}, and its log ends with entry {last}: its data \
-             was lost or emptied. Remove this node from the cluster, and add it again under a new number \
-             with an empty data folder",
+            "node {} knows that this node acknowledged entry {}, and its log ends with entry {last}: its \
+             data was lost or emptied. Remove this node from the cluster, and add it again under a new \
+             number with an empty data folder",
             message.from, message.commit
         ));
         true

@@ -1,5 +1,6 @@
 //! Executed set and purged set are functions of the log: at the same applied index all nodes have
-//! executed the same, and where their logs begin with the same entry they lack the same. What a node says of itself never goes back while it runs.
+//! executed the same, and where their logs begin with the same entry they lack the same. What a node says
+//! of itself never goes back while it runs.
 
 use std::collections::BTreeMap;
 

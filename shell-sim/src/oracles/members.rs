@@ -108,6 +108,17 @@ impl Configurations {
         !members.is_joint() && members.voters().eq([id(node)])
     }
 
+    /// Whether a leader can be elected without a node, as it knows.
+    pub fn can_do_without(&self, node: usize) -> bool {
+        let members = self.of(node);
+        let others: Vec<NodeId> = members
+            .iter()
+            .map(|m| m.id)
+            .filter(|n| *n != id(node))
+            .collect();
+        members.is_quorum(&others)
+    }
+
     /// Whether a node is a learner, as it knows.
     pub fn is_learner(&self, node: usize) -> bool {
         let member = self.of(node).get(id(node));

@@ -2,7 +2,7 @@
 //!
 //! A crash takes its connections, and its binlog only where a fault says so. It comes back with a new
 //! binlog file. What becomes of its history otherwise, by losing its end or by a replica that is
-//! promoted, is in [`descent`](self::descent).
+//! promoted, is in `descent.rs`.
 
 mod descent;
 pub mod events;

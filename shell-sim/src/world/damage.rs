@@ -165,7 +165,7 @@ impl World {
         let stuck = host.disk.stuck > 0 && host.disk.is_syncing() && host.leads;
         if !stuck
             || host.stopped > 0
-            || self.oracles.members.is_alone(node)
+            || !self.oracles.members.can_do_without(node)
             || self.oracles.elections.leader() != Some(node)
         {
             return Ok(());

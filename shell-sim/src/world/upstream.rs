@@ -34,7 +34,8 @@ impl World {
             Upstream::LoseTail { transactions } => {
                 if self.sources.primary().up {
                     self.source_down();
-                    self.sources.lose_tail(transactions as usize);
+                    let lost = (transactions as usize).min(self.beyond_floor());
+                    self.sources.lose_tail(lost);
                     self.after(lasts_us, Event::SourceUp);
                 }
             }
@@ -56,6 +57,12 @@ impl World {
         Ok(())
     }
 
+    /// How many transactions a source may lack of those that the primary has.
+    fn beyond_floor(&self) -> usize {
+        let all = self.sources.primary().transactions().len();
+        all.saturating_sub(self.floor())
+    }
+
     /// Transactions that every source must have: those the store will never have.
     fn floor(&self) -> usize {
         let purged = self.oracles.history.purged();
@@ -67,8 +74,7 @@ impl World {
 
     /// A replica of the source takes over; the operator names it.
     fn promote(&mut self, lag: u64, errant: u64, dead: bool) -> Result<(), Violation> {
-        let most = self.sources.primary().transactions().len();
-        let lag = (lag as usize).min(most.saturating_sub(self.floor()));
+        let lag = (lag as usize).min(self.beyond_floor());
         if dead {
             self.source_down();
         }
