@@ -360,8 +360,11 @@ impl Source {
     /// Comes back after a crash, or after a shutdown, which says STOP.
     pub fn restart(&mut self) {
         if self.rng.chance(300_000) {
+            // As the rest of the file, which may be from before a change that was lost.
+            let mut hand = self.hand;
+            hand.checksum = self.file().checksum;
             let start = self.file().len;
-            self.control(events::stop(self.hand, start));
+            self.control(events::stop(hand, start));
         }
         self.up = true;
         // What waited in the binlog is committed by the recovery.

@@ -143,9 +143,14 @@ impl World {
         Ok(())
     }
 
-    fn is_current(&self, node: usize) -> Result<(), Violation> {
-        let host = &self.hosts[node];
-        if !host.serves || host.stopped > 0 || self.oracles.members.is_alone(node) {
+    fn is_current(&mut self, node: usize) -> Result<(), Violation> {
+        let alone = self.oracles.members.is_alone(node);
+        let host = &mut self.hosts[node];
+        if alone {
+            // Who is not alone any more has not heard of others yet.
+            host.heard_us = self.now_us;
+        }
+        if !host.serves || host.stopped > 0 || alone {
             return Ok(());
         }
         serves_while_current(node, self.now_us, host.heard_us)
