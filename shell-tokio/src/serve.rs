@@ -274,8 +274,9 @@ impl Base<'_> {
             node,
             keys: self.keys.clone(),
         };
-        let address = &cluster.nodes[&cluster.id];
-        Peers::start(own, address, self.heard.clone(), reader.clone())
+        let nodes = cluster.nodes.iter();
+        let nodes = nodes.map(|(id, address)| (NodeId(*id), address.clone()));
+        Peers::start(own, nodes.collect(), self.heard.clone(), reader.clone())
     }
 
     fn start_ports(

@@ -56,8 +56,9 @@ pub struct Peers {
 /// What is needed to call a peer.
 struct Caller {
     own: Credentials,
-    /// Where this node is called.
-    address: String,
+    /// Where nodes are called, this one included, by this node's own file. It wins over what the log says:
+    /// a node may have another way to a member than the rest.
+    nodes: BTreeMap<NodeId, String>,
     heard: Arc<Heard>,
     reader: Reader,
     runtime: Handle,
@@ -81,14 +82,19 @@ struct State {
 }
 
 impl Peers {
-    /// Nobody is called yet; connections are made on the running runtime. `address` is what others are
-    /// told to call.
-    pub fn start(own: Credentials, address: &str, heard: Arc<Heard>, reader: Reader) -> Peers {
+    /// Nobody is called yet; connections are made on the running runtime. `nodes` are the addresses of this
+    /// node's own file; others are told its own.
+    pub fn start(
+        own: Credentials,
+        nodes: BTreeMap<NodeId, String>,
+        heard: Arc<Heard>,
+        reader: Reader,
+    ) -> Peers {
         Peers {
             peers: BTreeMap::new(),
             caller: Some(Caller {
                 own,
-                address: address.to_owned(),
+                nodes,
                 heard,
                 reader,
                 runtime: Handle::current(),
@@ -104,7 +110,7 @@ impl Peers {
         self.peers.retain(|id, peer| {
             members
                 .get(*id)
-                .is_some_and(|member| member.address == peer.address)
+                .is_some_and(|member| *caller.way_to(*id, &member.address) == *peer.address)
         });
         for member in members.iter().filter(|member| member.id != caller.own.node) {
             self.peers
@@ -138,13 +144,19 @@ impl Peers {
 }
 
 impl Caller {
+    /// Where a node is called that is said to be at `address`.
+    fn way_to<'a>(&'a self, peer: NodeId, address: &'a str) -> &'a str {
+        self.nodes.get(&peer).map_or(address, String::as_str)
+    }
+
     fn call(&self, peer: NodeId, address: &str) -> Peer {
+        let address = self.way_to(peer, address);
         let (queue, frames) = mpsc::channel(QUEUE_FRAMES_MAX);
         let state = Arc::new(State::default());
         let link = outgoing::Link {
             peer,
             address: address.to_owned(),
-            own_address: self.address.clone(),
+            own_address: self.nodes[&self.own.node].clone(),
             own: self.own.clone(),
             reader: self.reader.clone(),
             state: state.clone(),
@@ -216,8 +228,9 @@ mod tests {
         }
     }
 
-    /// Node 1's way to a node 2 that has this secret, and what arrives there.
-    async fn pair(secret: &str) -> (Peers, driver::Inputs) {
+    /// Node 1's way to a node 2 that has this secret, and what arrives there. Where node 2 is stands in
+    /// the log alone, or in node 1's own file while the log says something else.
+    async fn pair(secret: &str, in_file: bool) -> (Peers, driver::Inputs) {
         let folder = tempfile::tempdir().expect("a folder");
         let files = Arc::new(Files::open(folder.path()).expect("opened"));
         let (inbox, answers, inputs) = driver::queues();
@@ -230,10 +243,18 @@ mod tests {
             Arc::default(),
             inbox,
         ));
-        let mut peers = Peers::start(credentials(1, "s"), "there:1", Arc::default(), reader);
+        let mut nodes = BTreeMap::from([(NodeId(1), "there:1".to_owned())]);
+        let in_log = match in_file {
+            true => "127.0.0.1:1".to_owned(),
+            false => address.clone(),
+        };
+        if in_file {
+            nodes.insert(NodeId(2), address);
+        }
+        let mut peers = Peers::start(credentials(1, "s"), nodes, Arc::default(), reader);
         peers.set(&Members::new(vec![Member {
             id: NodeId(2),
-            address,
+            address: in_log,
             role: Role::Voter,
             outgoing: false,
         }]));
@@ -242,7 +263,15 @@ mod tests {
 
     #[tokio::test]
     async fn message_arrives_and_the_lack_of_a_connection_is_told() {
-        let (mut peers, mut inputs) = pair("s").await;
+        arrives(pair("s", false).await).await;
+    }
+
+    #[tokio::test]
+    async fn the_own_file_says_where_a_node_is_called() {
+        arrives(pair("s", true).await).await;
+    }
+
+    async fn arrives((mut peers, mut inputs): (Peers, driver::Inputs)) {
         assert_eq!(
             peers.send(envelope(1)),
             Some(NodeId(2)),
@@ -264,7 +293,7 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_of_a_node_with_another_secret_is_taken() {
-        let (mut peers, mut inputs) = pair("t").await;
+        let (mut peers, mut inputs) = pair("t", false).await;
         for commit in 0..10 {
             peers.send(envelope(commit));
             let next = tokio::time::timeout(Duration::from_millis(20), inputs.next()).await;
