@@ -328,10 +328,13 @@ impl Logs {
         Ok(())
     }
 
-    /// A node tells a leader that its log matches up to an entry: it must not lose that any more.
-    pub fn answers(&self, node: usize, index: Index) -> Result<(), Violation> {
-        let durable = self.nodes[node].durable.terms.len() as u64;
-        if index.0 <= durable {
+    /// A node tells the leader of a term that its log matches up to an entry: it must not lose that any
+    /// more. A leader whose term is over by what is on this disk may be told of what a later leader has
+    /// replaced meanwhile: that leader was elected without it, so nobody can count it as committed.
+    pub fn answers(&self, node: usize, index: Index, term: u64) -> Result<(), Violation> {
+        let disk = &self.nodes[node].durable;
+        let durable = disk.terms.len() as u64;
+        if index.0 <= durable || term < disk.term {
             return Ok(());
         }
         let text = format!(

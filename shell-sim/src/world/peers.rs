@@ -52,7 +52,9 @@ impl World {
                 self.probes.hit_if(outside, "outside_node_asks_for_votes");
             }
             MessageType::MsgAppendResponse if !message.reject && !self.hosts[node].disk.lies => {
-                self.oracles.logs.answers(node, Index(message.index))?;
+                self.oracles
+                    .logs
+                    .answers(node, Index(message.index), message.term)?;
             }
             MessageType::MsgSnapshot => self.probes.hit("snapshot_sent"),
             MessageType::MsgTimeoutNow => self.probes.hit("leader_handed_over"),
