@@ -4,7 +4,7 @@
 //! Only what the log can know to be missing is taken away: records of which a later one, itself durable,
 //! says that they were. What was written last and lost without such a witness is a torn tail to any log.
 
-use kingbus_core::log::{ALIGNMENT, RECORD_HEADER_LEN, RecordHeader, SEGMENT_HEADER_LEN};
+use kingbus_core::log::{ALIGNMENT, Kind, RECORD_HEADER_LEN, RecordHeader, SEGMENT_HEADER_LEN};
 use kingbus_core::types::{SegmentId, Span};
 
 use super::segments::{Pending, SECTOR_BYTES, Segments};
@@ -293,6 +293,10 @@ fn records(segment: SegmentId, file: &[u8]) -> (Vec<Known>, u64) {
             to,
         });
         durable = durable.max(header.durable);
+        if header.kind == Kind::Seal {
+            // What a crash left behind it is dead.
+            break;
+        }
         at = to.next_multiple_of(ALIGNMENT);
     }
     (records, durable)
