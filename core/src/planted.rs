@@ -101,6 +101,8 @@ bugs! {
     OwnedIgnored = "owned-ignored": "What waits for our acknowledgement counts as lacking.",
     FileNumberNotRaised = "file-number-not-raised":
         "The files of another source keep their numbers.",
+    FileHeadNotCompared = "file-head-not-compared":
+        "A file goes on whatever its head says, as long as its name is the same.",
     FileMayGoBack = "file-may-go-back":
         "A file that lost its end may go on with something else.",
     FileHeaderAlone = "file-header-alone": "A file's format description is given out alone.",

@@ -81,6 +81,7 @@ fn file() -> BinlogFile {
         events_from: 56,
         format_len: 120,
         header_len: 160,
+        mark: Default::default(),
         checksum: true,
         raise: 0,
         log_bytes: 4096,

@@ -4,6 +4,7 @@
 //! "Event" is always the whole event: header, body and, where there is one, the CRC32 at its end.
 
 pub mod boundary;
+mod file_mark;
 mod format;
 mod gtid;
 mod header;
@@ -12,6 +13,7 @@ mod payload;
 mod query;
 mod rotate;
 
+pub use file_mark::FileMark;
 pub use format::{FormatDescription, without_created};
 pub use gtid::{GtidEvent, parse_previous_gtids};
 pub use header::{HEADER_LEN, Header, flags, kind};

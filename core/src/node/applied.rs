@@ -91,6 +91,7 @@ impl Applied {
                     raise,
                     format_len,
                     header_len,
+                    mark,
                     checksum,
                 } = &meta.change
                 {
@@ -103,6 +104,7 @@ impl Applied {
                         events_from: chunk.events_from,
                         format_len: *format_len,
                         header_len: *header_len,
+                        mark: *mark,
                         checksum: *checksum,
                         log_bytes: self.log_bytes,
                     };

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::applied::Applied;
 use super::base::Base;
 use crate::chunk::Part;
+use crate::event::FileMark;
 use crate::gtid::GtidSet;
 use crate::types::{Epoch, Index, SegmentId, Span, Term};
 
@@ -81,6 +82,8 @@ pub struct BinlogFile {
     pub format_len: u32,
     /// Length of the file's header: format description and PREVIOUS_GTIDS, in bytes.
     pub header_len: u32,
+    /// What tells it from another one of the same name.
+    pub mark: FileMark,
     /// Whether its events carry a CRC32.
     pub checksum: bool,
     /// Bytes of all entries before it.

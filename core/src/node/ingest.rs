@@ -232,6 +232,7 @@ impl Node {
             raise: file.raise,
             // A file of another source is another file, also under the same name.
             of_source: applied.file_source == Some(identity.server_uuid),
+            mark: file.mark,
             position: applied.complete_position(),
         });
         let mut executed = applied.executed.clone();

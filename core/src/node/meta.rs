@@ -7,7 +7,7 @@ use super::catalog::Command;
 use super::index::{ChunkRow, Content, Row};
 use super::members::Reconfiguration;
 use crate::chunk::{self, Chunk};
-use crate::event::{self, Header};
+use crate::event::{self, FileMark, Header};
 use crate::gtid::GtidSet;
 use crate::types::{Index, Span, Term};
 
@@ -39,6 +39,8 @@ pub enum Change {
         format_len: u32,
         /// Length of format description and PREVIOUS_GTIDS.
         header_len: u32,
+        /// What tells it from another one of the same name.
+        mark: FileMark,
         /// Whether its events carry a CRC32.
         checksum: bool,
     },
@@ -94,6 +96,7 @@ fn read_body(body: &[u8]) -> Result<(Content, Change), String> {
             raise: chunk.raise,
             format_len,
             header_len,
+            mark: file_mark(events, format_len as usize, header_len as usize),
             checksum: chunk.checksum,
         },
         None if chunk.begins_file => return Err("a chunk without the file header it names".into()),
@@ -115,6 +118,10 @@ fn file_header(chunk: &Chunk, events: &[u8]) -> Option<(u32, u32)> {
     let previous = Header::parse(rest).filter(|h| h.kind == event::kind::PREVIOUS_GTIDS);
     let previous_len = previous.map_or(0, |h| h.len);
     (previous_len as usize <= rest.len()).then_some((format.len, format.len + previous_len))
+}
+
+fn file_mark(events: &[u8], format_len: usize, header_len: usize) -> FileMark {
+    FileMark::of_format(&events[..format_len]).and_previous(&events[format_len..header_len])
 }
 
 fn chunk_row(chunk: &Chunk) -> ChunkRow {

@@ -4,11 +4,12 @@ use bytes::Bytes;
 
 use super::chunks::Chunks;
 use super::crc::{self, Crc};
-use super::stored::{StoredFile, raise_behind, raised};
+use super::stored::{StoredFile, lost_end, raise_behind, raised};
 use crate::chunk::CHUNK_BYTES_MAX;
 use crate::event::boundary::{Boundary, Step};
 use crate::event::{
-    Checksum, FormatDescription, Header, Heartbeat, Rotate, checksum_ok, flags, kind, rotate_to,
+    Checksum, FileMark, FormatDescription, Header, Heartbeat, Rotate, checksum_ok, flags, kind,
+    rotate_to,
 };
 use crate::planted::{Bug, planted};
 use crate::types::Epoch;
@@ -33,6 +34,8 @@ pub struct Assembler {
     /// Known from the file's format description on.
     checksum: Option<Checksum>,
     header: FileHeader,
+    /// Of as much of the file's head as was read.
+    mark: FileMark,
     boundary: Boundary,
     long: Option<Long>,
     chunks: Chunks,
@@ -72,6 +75,7 @@ impl Assembler {
             position: 0,
             checksum: None,
             header: FileHeader::Stored,
+            mark: FileMark::default(),
             boundary: Boundary::new(),
             long: None,
             chunks: Chunks::new(epoch),
@@ -152,6 +156,8 @@ impl Assembler {
         if long.stored {
             self.chunks.append(bytes);
         }
+        let head = long.head;
+        self.of_head(&head, bytes);
         match self.long.take_if(|long| long.left == 0) {
             Some(long) => self.end_long(long),
             None => Ok(()),
@@ -194,6 +200,7 @@ impl Assembler {
             ordinal,
             raise,
             of_source: true,
+            mark: FileMark::default(),
             position: FIRST_POSITION,
         });
         FileHeader::Wanted
@@ -233,6 +240,7 @@ impl Assembler {
             format.checksum == Checksum::Crc32,
         );
         self.checksum = Some(format.checksum);
+        self.mark = FileMark::of_format(event);
         // One that is made up, where a dump begins inside of a file, ends at position 0.
         if self.header == FileHeader::Wanted && head.next_position != 0 {
             if self.position != FIRST_POSITION {
@@ -258,8 +266,8 @@ impl Assembler {
             return Err(self.damaged(head, start));
         }
         let step = self.step(head, event, checksum)?;
-        self.goes_on(step, start)?;
-        if !self.is_in_store(head) {
+        let stored = !self.is_in_store(head, step, start)?;
+        if stored {
             self.chunks.begin_event(start, begins(step));
             match head.kind {
                 kind::ROTATE if self.raise() > 0 => {
@@ -270,8 +278,8 @@ impl Assembler {
             }
             self.chunks.end_event(step == Step::End);
         }
-        self.behind(head, start);
-        Ok(())
+        self.of_head(head, event);
+        self.behind(head, start)
     }
 
     /// The ROTATE at the end of a file, with the name that the next one has in the store.
@@ -285,21 +293,20 @@ impl Assembler {
         ))
     }
 
-    /// A file that the store has in part goes on behind that part.
-    fn goes_on(&self, step: Step, start: u64) -> Result<(), String> {
-        let position = match (&self.stored, self.header) {
-            (Some(stored), FileHeader::Stored) => stored.position,
-            (Some(_) | None, _) => FIRST_POSITION,
-        };
-        match begins(step) {
-            Some((gtid, _)) if start < position && !planted(Bug::FileMayGoBack) => {
-                Err(self.wrong(&format!(
-                    "transaction {gtid} begins at {start}, and the store has this file up to \
-                     {position}: the source has lost the end of its binlog and written another. \
-                     Take a source that has all of it, or begin a new store"
-                )))
-            }
-            Some(_) | None => Ok(()),
+    /// Whether the store has this event. A file that it has in part goes on behind that part.
+    fn is_in_store(&self, head: &Header, step: Step, start: u64) -> Result<bool, String> {
+        match &self.stored {
+            Some(stored) if self.header == FileHeader::Stored => stored
+                .has(head, step, start)
+                .map_err(|text| self.wrong(&text)),
+            Some(_) | None => Ok(false),
+        }
+    }
+
+    /// Takes bytes of PREVIOUS_GTIDS to the file's mark.
+    fn of_head(&mut self, head: &Header, bytes: &[u8]) {
+        if head.kind == kind::PREVIOUS_GTIDS {
+            self.mark = self.mark.and_previous(bytes);
         }
     }
 
@@ -307,13 +314,18 @@ impl Assembler {
         let checksum = self.checksum()?;
         let start = self.locate(head)?;
         let step = self.step(head, prefix, checksum)?;
-        let stored = !self.is_in_store(head);
+        let stored = !self.is_in_store(head, step, start)?;
         let len = head.len as usize;
+        // The head of a file lies in one chunk.
+        let before = match self.header {
+            FileHeader::Begun => start as usize,
+            FileHeader::Stored | FileHeader::Wanted | FileHeader::Done => 0,
+        };
         let made_up = matches!(
             head.kind,
             kind::FORMAT_DESCRIPTION | kind::HEARTBEAT | kind::HEARTBEAT_V2
         ) || head.flags & flags::ARTIFICIAL != 0;
-        if made_up || (stored && step == Step::Control && len > CHUNK_BYTES_MAX) {
+        if made_up || (stored && step == Step::Control && before + len > CHUNK_BYTES_MAX) {
             let what = format!("an event of kind {} has {len} bytes: too many", head.kind);
             return Err(self.wrong(&what));
         }
@@ -339,16 +351,25 @@ impl Assembler {
         if long.stored {
             self.chunks.end_event(long.step == Step::End);
         }
-        self.behind(&long.head, long.start);
-        Ok(())
+        self.behind(&long.head, long.start)
     }
 
-    /// The event is dealt with.
-    fn behind(&mut self, head: &Header, start: u64) {
+    /// The event is dealt with. A file goes on only where its head is the one that the store has.
+    fn behind(&mut self, head: &Header, start: u64) -> Result<(), String> {
         self.position = start + u64::from(head.len);
-        if self.header == FileHeader::Begun {
-            self.header = FileHeader::Done;
+        let known = self.stored.as_ref().map(|stored| stored.mark);
+        match self.header {
+            FileHeader::Stored if head.kind == kind::PREVIOUS_GTIDS => {
+                if known != Some(self.mark) && !planted(Bug::FileHeadNotCompared) {
+                    return Err(
+                        self.wrong(&lost_end("this file has another head than in the store"))
+                    );
+                }
+            }
+            FileHeader::Begun => self.header = FileHeader::Done,
+            FileHeader::Stored | FileHeader::Wanted | FileHeader::Done => {}
         }
+        Ok(())
     }
 
     fn checksum(&self) -> Result<Checksum, String> {
@@ -360,11 +381,6 @@ impl Assembler {
         self.boundary
             .event(head, event, checksum)
             .map_err(|error| self.wrong(&error.to_string()))
-    }
-
-    /// Whether this is the PREVIOUS_GTIDS of a file whose head the store has.
-    fn is_in_store(&self, head: &Header) -> bool {
-        self.header == FileHeader::Stored && head.kind == kind::PREVIOUS_GTIDS
     }
 
     /// Where the event begins. The source says where it ends, modulo 2^32. That is farther on where

@@ -6,6 +6,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::event::boundary::Step;
+use crate::event::{FileMark, Header, kind};
+use crate::planted::{Bug, planted};
+
 /// The last binlog file in the store, from which a connection goes on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredFile {
@@ -17,8 +21,46 @@ pub struct StoredFile {
     pub raise: u64,
     /// Whether it came from the source that is connected to now; its header is not stored again then.
     pub of_source: bool,
+    /// What tells it from another one of the same name.
+    pub mark: FileMark,
     /// Position behind its last complete transaction.
     pub position: u64,
+}
+
+impl StoredFile {
+    /// Whether the store has this event of the file, which begins there in it. The error: it cannot have it,
+    /// and has something else in that place.
+    pub(super) fn has(&self, head: &Header, step: Step, start: u64) -> Result<bool, String> {
+        if head.kind == kind::PREVIOUS_GTIDS {
+            return Ok(true);
+        }
+        if start >= self.position || planted(Bug::FileMayGoBack) {
+            return Ok(false);
+        }
+        let end = start + u64::from(head.len);
+        let has = match (step, head.kind) {
+            // Nothing comes behind these.
+            (Step::Control, kind::ROTATE | kind::STOP) => end == self.position,
+            (Step::Control, _) => end <= self.position,
+            // Of transactions only those are sent that the store lacks.
+            (Step::Begin { .. } | Step::Inside | Step::End, _) => false,
+        };
+        match has {
+            true => Ok(true),
+            false => Err(lost_end(&format!(
+                "an event of kind {} begins at {start}, and the store has this file up to {}",
+                head.kind, self.position
+            ))),
+        }
+    }
+}
+
+/// What a source is refused for whose file is not the one that it was.
+pub(super) fn lost_end(seen: &str) -> String {
+    format!(
+        "{seen}: the source has lost the end of its binlog and written another. Take a source that has \
+         all of it, or begin a new store"
+    )
 }
 
 /// A binlog file's number: the digits behind the last point of its name.

@@ -78,6 +78,7 @@ fn store(binlog: &Binlog, file: Option<&str>) -> Sink {
         ordinal: 1,
         raise: 0,
         of_source: true,
+        mark: binlog.mark(),
         position: 4,
     });
     store_behind(binlog, stored)
@@ -396,20 +397,31 @@ fn what_cannot_be_followed_is_refused_with_its_reason() {
     huge.event(kind::IGNORABLE, &vec![0; CHUNK_BYTES_MAX]);
     assert!(refused(&huge.stream).contains("too many"));
 
+    // With the format description it would be longer than a chunk.
+    let huge = with_previous_gtids(CHUNK_BYTES_MAX - 100);
+    assert!(refused(&huge.stream).contains("too many"));
+
     let cut_short = event(kind::XID, &[0; 8], 4, true)[..30].to_vec();
     assert!(refused(&[cut_short]).contains("length"));
+}
+
+/// A file whose PREVIOUS_GTIDS has a body of this length.
+fn with_previous_gtids(len: usize) -> Binlog {
+    let mut binlog = Binlog::new(true);
+    let short = binlog.stream.pop().expect("PREVIOUS_GTIDS");
+    binlog.position -= short.len() as u64;
+    binlog.bytes.truncate(binlog.bytes.len() - short.len());
+    binlog.event(kind::PREVIOUS_GTIDS, &vec![1; len]);
+    binlog
 }
 
 #[test]
 fn long_control_events_are_stored_and_skipped_like_short_ones() {
     let mut binlog = Binlog::new(true);
-    let head = binlog.bytes.len();
     binlog.event(kind::IGNORABLE, &vec![1; 200_000]);
     assert_eq!(store(&binlog, None).bytes, binlog.bytes);
     // A PREVIOUS_GTIDS of that length where the store has the file's head.
-    let mut binlog = Binlog::new(true);
-    binlog.bytes.truncate(head);
-    binlog.event(kind::PREVIOUS_GTIDS, &vec![1; 200_000]);
+    let mut binlog = with_previous_gtids(200_000);
     let from = binlog.bytes.len();
     binlog.transaction(&[40]);
     assert_eq!(

@@ -1,6 +1,6 @@
 //! Makes binlog files as a MySQL 9.7 source writes and sends them.
 
-use kingbus_core::event::{Header, kind, make_rotate};
+use kingbus_core::event::{FileMark, Header, kind, make_rotate};
 use kingbus_core::gtid::{Gtid, GtidSet, Tsid, Uuid};
 
 pub(crate) const SERVER_ID: u32 = 13401;
@@ -57,6 +57,11 @@ impl Binlog {
         self.put(kind::FORMAT_DESCRIPTION, &body, true);
         let previous = self.executed.encode();
         self.put(kind::PREVIOUS_GTIDS, &previous, self.checksum);
+    }
+
+    /// The mark of the first file.
+    pub(crate) fn mark(&self) -> FileMark {
+        FileMark::of_format(&self.stream[1]).and_previous(&self.stream[2])
     }
 
     /// Ends the file with ROTATE and begins another one.

@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 use kingbus_core::chunk::{Chunk, Part};
+use kingbus_core::event::without_created;
 use kingbus_core::source::{number, raised};
 
 use super::Violation;
@@ -69,6 +70,12 @@ impl ServedFiles {
                 chunk.file, chunk.file_ordinal, source.number
             ));
         };
+        if !file.is_as_in(source) {
+            return Err(format!(
+                "{} goes on with a file that has another head",
+                file.name
+            ));
+        }
         if chunk.start_position < file.end {
             return Err(format!(
                 "{} goes back from {} to {}: it is another file",
@@ -140,6 +147,20 @@ impl ServedFiles {
             end: 4,
         });
         Ok(())
+    }
+}
+
+impl ServedFile {
+    /// Whether this is the source's file, as far as it tells a client that goes on: not whether the file is
+    /// the first one after a start.
+    fn is_as_in(&self, source: &Source) -> bool {
+        let at = source.file_named(&raised_back(&self.name, self.raise));
+        at.is_some_and(|at| {
+            let (format, previous) = source.file_header(at);
+            let is_format =
+                *format == self.format || without_created(format) == without_created(&self.format);
+            is_format && *previous == self.previous
+        })
     }
 }
 

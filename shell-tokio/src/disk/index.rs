@@ -223,6 +223,7 @@ mod tests {
             events_from: 60,
             format_len: 122,
             header_len: 197,
+            mark: Default::default(),
             checksum: true,
             log_bytes: first * 100,
         })
