@@ -7,7 +7,7 @@ use kingbus_core::chunk::Part;
 use kingbus_core::node::index::{Content, IndexOp, Row};
 use kingbus_core::node::port::{DiskEffect, DiskInput, Input};
 use kingbus_core::types::SegmentId;
-use kingbus_sim::oracles::{Record, Violation};
+use kingbus_sim::oracles::{Violation, writes_are_numbered_upwards};
 use kingbus_sim::schedule::Moment;
 use kingbus_sim::trace::Note;
 use madsim::task::spawn;
@@ -15,7 +15,7 @@ use madsim::time::sleep;
 use tokio::sync::mpsc;
 
 use crate::driver::Driver;
-use crate::world::{Shared, World, broken};
+use crate::world::{Shared, World};
 
 /// Syncs whenever something wants it.
 pub async fn sync(shared: Shared, node: usize, life: u64, inbox: mpsc::Sender<Input>) {
@@ -183,15 +183,10 @@ impl Driver {
     ) -> Result<(), Violation> {
         let node = self.number();
         let host = &mut world.hosts[self.node];
-        if seq <= host.last_seq {
-            let text = format!("node {node} numbers a write {seq} after {}", host.last_seq);
-            return broken("writes_are_numbered_upwards", text);
-        }
+        writes_are_numbered_upwards(self.node, seq, host.last_seq)?;
         host.last_seq = seq;
         host.disk.write(seq, segment, offset, &parts, sync);
         let len = parts.iter().map(|part| part.len() as u64).sum();
-        let written = host.disk.segments.range(segment, offset, len);
-        let records = Record::parse_all(written, offset);
         host.wants_sync.notify_one();
         world.note(Note::Wrote {
             node,
@@ -201,8 +196,13 @@ impl Driver {
             len,
             sync,
         });
-        let alone = world.oracles.members.is_alone(self.node);
-        world.oracles.logs.wrote(self.node, seq, records, alone)
+        let disk = &world.hosts[self.node].disk;
+        let written = disk.segments.range(segment, offset, len);
+        // Nothing is purged, so no snapshot is needed.
+        world
+            .oracles
+            .wrote(self.node, seq, (written, offset))
+            .map(|_| ())
     }
 
     fn index(&mut self, world: &mut World, ops: Vec<IndexOp>) -> Result<(), Violation> {
@@ -225,18 +225,16 @@ impl Driver {
 
     fn applied(&mut self, world: &mut World, row: &Row) -> Result<(), Violation> {
         let body = world.hosts[self.node].disk.row_body(row);
-        let history = &mut world.oracles.history;
-        let first = history.applied(self.node, row, body, &world.sources)?;
-        if first {
-            world.oracles.committed(self.node, row.index, row.term.0)?;
-        }
+        world
+            .oracles
+            .applied(self.node, row, body, &world.sources)?;
         world.members_applied(self.node, row)?;
         let (mut void, mut part) = (false, None);
         if let Content::Chunk(chunk) = &row.content {
             (void, part) = (chunk.void, Some(chunk.part));
         }
         self.inside = matches!(part, Some(Part::First | Part::Middle));
-        let crc = world.oracles.history.crc(row.index);
+        let crc = world.oracles.state.crc(row.index);
         world.note(Note::Applied {
             node: self.number(),
             index: row.index.0,

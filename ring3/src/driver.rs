@@ -8,7 +8,9 @@ use bytes::Bytes;
 use kingbus_core::node::Node;
 use kingbus_core::node::port::{AdminEffect, Effect, Input, Serving, SourceEffect, SourceInput};
 use kingbus_core::types::Epoch;
-use kingbus_sim::oracles::{Violation, memory_is_bounded};
+use kingbus_sim::oracles::{
+    Violation, memory_is_bounded, only_what_a_connection_brought_is_acknowledged,
+};
 use kingbus_sim::trace::Note;
 use madsim::net::{Endpoint, TcpListener};
 use madsim::task::spawn;
@@ -16,7 +18,7 @@ use madsim::time::sleep;
 use tokio::sync::mpsc;
 
 use crate::link::{self, Ends, Request};
-use crate::world::{Shared, World, broken};
+use crate::world::{Shared, World};
 use crate::{address, disk, peers, serve};
 
 /// Inputs that wait for a node, at most; who brings more waits.
@@ -214,12 +216,8 @@ impl Driver {
                 Ok(())
             }
             SourceEffect::Committed { epoch, seq } => {
-                if self.ask(epoch, Request::Committed(seq)) {
-                    return Ok(());
-                }
-                let node = self.number();
-                let text = format!("node {node} acknowledges to {epoch:?}, which is over");
-                broken("only_what_a_connection_brought_is_acknowledged", text)
+                let is_there = self.ask(epoch, Request::Committed(seq));
+                only_what_a_connection_brought_is_acknowledged(self.node, epoch, is_there)
             }
             SourceEffect::Disconnect { epoch } => {
                 self.link.take_if(|(current, _)| *current == epoch);

@@ -12,6 +12,7 @@ use kingbus_core::node::catalog::SourceFacts;
 use kingbus_core::node::port::{Input, SourceInput};
 use kingbus_core::source::{Assembler, StoredFile};
 use kingbus_core::types::Epoch;
+use kingbus_sim::oracles::{no_silent_merge, the_source_is_understood};
 use kingbus_sim::plant::Plant;
 use kingbus_sim::trace::{Note, mark};
 use madsim::net::TcpStream;
@@ -22,7 +23,7 @@ use tokio::sync::mpsc;
 use crate::address;
 use crate::source::Welcome;
 use crate::wire::{self, Kind};
-use crate::world::{Shared, World, broken};
+use crate::world::{Shared, World};
 
 /// How long the source may take to say that it is there.
 const WELCOME: Duration = Duration::from_secs(2);
@@ -139,9 +140,7 @@ impl Ends {
     /// A dump is asked for: of a source that may be followed, and from where.
     fn judge_dump(&self, history: usize, facts: SourceFacts, executed: &GtidSet) {
         let mut world = self.shared.lock();
-        let mut link = kingbus_sim::source::Link::new(self.epoch, self.source);
-        link.facts = Some(facts);
-        world.judge(link.facts_allow(executed));
+        world.judge(no_silent_merge(self.source, Some(&facts), executed));
         let transactions = world.sources.history(history).transactions();
         let lacks = |t: &kingbus_sim::source::Transaction| !executed.contains(&t.gtid());
         let from = transactions.iter().position(lacks);
@@ -215,7 +214,7 @@ impl Ends {
         if text.contains("has lost the end of its binlog") && world.sources.history(history).lost {
             return Err(io::Error::other(text));
         }
-        world.judge::<()>(broken("the_source_is_understood", text));
+        world.judge::<()>(the_source_is_understood(&text));
         Ok(())
     }
 

@@ -3,8 +3,8 @@
 use bytes::{Bytes, BytesMut};
 use kingbus_core::node::peer::{Body, Envelope};
 use kingbus_core::node::port::{Input, PeerInput};
-use kingbus_core::types::NodeId;
-use kingbus_sim::oracles::Violation;
+use kingbus_core::types::{Index, NodeId};
+use kingbus_sim::oracles::{Violation, frames_read_back};
 use kingbus_sim::plant::Plant;
 use kingbus_sim::trace::{Note, mark};
 use madsim::net::Endpoint;
@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use crate::address;
 use crate::driver::Driver;
 use crate::host::Host;
-use crate::world::{Shared, World, broken, now_us};
+use crate::world::{Shared, World, now_us};
 
 /// Messages to one peer that wait to be sent, at most.
 pub const WAITING_MAX: usize = 64;
@@ -50,7 +50,7 @@ pub async fn listen(
                 crc: mark(&frame),
             });
             let read = Envelope::from_frame(frame);
-            world.judge(read.or_else(|error| broken("frames_read_back", error.to_string())))
+            world.judge(frames_read_back(read))
         };
         let Some(envelope) = read else { return };
         let message = Input::Peer(PeerInput::Message(envelope));
@@ -106,8 +106,13 @@ impl Driver {
             world.oracles.leader_commits(self.node, commit)?;
         }
         if kind == MessageType::MsgRequestVoteResponse && !message.reject {
-            let elections = &mut world.oracles.elections;
-            elections.votes(self.node, term, message.to)?;
+            let votes = &mut world.oracles.votes;
+            votes.votes(self.node, term, message.to)?;
+        }
+        let lies = world.hosts[self.node].disk.lies;
+        if kind == MessageType::MsgAppendResponse && !message.reject && !lies {
+            let index = Index(message.index);
+            world.oracles.answers(self.node, index, term)?;
         }
         let altered = world.plant == Some(Plant::AlteredBytes);
         let frame = frame_bytes(&mut world.hosts[self.node], envelope, altered);

@@ -3,11 +3,9 @@
 use std::io;
 
 use bytes::BytesMut;
-use kingbus_core::chunk::BODY_BYTES_MAX;
-use kingbus_core::node::config::REPLICA_CREDIT_BYTES;
 use kingbus_core::node::port::{Input, ReplicaEffect, ReplicaInput};
 use kingbus_core::types::ReplicaId;
-use kingbus_sim::oracles::Violation;
+use kingbus_sim::oracles::{Violation, credit_is_kept, honest_purge};
 use kingbus_sim::plant::Plant;
 use madsim::net::{TcpListener, TcpStream};
 use madsim::task::spawn;
@@ -17,7 +15,7 @@ use tokio::sync::mpsc;
 use crate::driver::Driver;
 use crate::host::{Conn, Out};
 use crate::wire::{self, Kind};
-use crate::world::{Shared, World, broken};
+use crate::world::{Shared, World};
 
 /// Of a million pieces for replicas: how many a planted defect leaves out.
 const SKIPS_PPM: u64 = 20_000;
@@ -155,21 +153,14 @@ impl Driver {
         };
         if let Out::Data(bytes) = &out {
             conn.outstanding += bytes.len() as u64;
-            if conn.outstanding > REPLICA_CREDIT_BYTES + 2 * BODY_BYTES_MAX as u64 {
-                let text = format!(
-                    "{} bytes are on their way to a replica of node {}",
-                    conn.outstanding,
-                    self.number()
-                );
-                return broken("memory_is_bounded", text);
-            }
+            credit_is_kept(self.node, conn.outstanding)?;
         }
         // A connection that has just ended says so itself.
         let _ = conn.out.send(out);
         Ok(())
     }
 
-    /// Promise 5: a replica is refused only for what the store does not have any more, by name.
+    /// A replica is refused.
     fn refuses(&self, world: &World, id: ReplicaId, text: &str) -> Result<(), Violation> {
         let Some(conn) = world.hosts[self.node].conns.get(&id) else {
             return Ok(());
@@ -178,12 +169,6 @@ impl Driver {
             return Ok(());
         }
         let missing = world.oracles.history.purged().minus(&conn.executed);
-        let named = text.ends_with(&format!("missing transactions are '{missing}'"));
-        if !missing.is_empty() && named {
-            return Ok(());
-        }
-        let node = self.number();
-        let text = format!("node {node} refuses, and {missing} is missing: {text}");
-        broken("honest_purge", text)
+        honest_purge(self.node, &missing, text)
     }
 }

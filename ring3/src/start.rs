@@ -1,18 +1,18 @@
 //! A node starts: its disk is recovered as a shell does it.
 
-use kingbus_core::node::index::IndexOp;
+use kingbus_core::node::index::Row;
 use kingbus_core::node::members::Members;
 use kingbus_core::node::port::Input;
 use kingbus_core::node::{Config, Node};
 use kingbus_core::types::NodeId;
 use kingbus_sim::disk::Disk;
-use kingbus_sim::oracles::Violation;
+use kingbus_sim::oracles::{Violation, a_crash_is_not_damage};
 use kingbus_sim::plant::Plant;
 use kingbus_sim::schedule::Moment;
 use kingbus_sim::trace::Note;
 use tokio::sync::mpsc;
 
-use crate::world::{CLUSTER, World, broken, now_us};
+use crate::world::{CLUSTER, World, now_us};
 
 /// Effects that a node carries out at most which dies at its start.
 const EFFECTS_MAX: u64 = 8;
@@ -40,22 +40,13 @@ impl World {
         }
         let opened = match host.disk.open(CLUSTER, checkpoint_bytes) {
             Ok(opened) => opened,
-            Err(damage) => {
-                let text = format!("node {} refuses its disk after a crash: {damage}", node + 1);
-                return broken("a_crash_is_not_damage", text);
-            }
+            Err(damage) => return a_crash_is_not_damage(node, &damage.to_string()),
         };
         let recovered = opened.recovered;
-        self.oracles.logs.recovered(node, &recovered)?;
-        let applied = recovered.applied.index;
-        self.oracles.history.recovered(node, applied)?;
-        self.oracles.members.recovered(node, applied);
-        for op in opened.ops.iter().flatten() {
-            if let IndexOp::Row(row) = op {
-                let body = self.hosts[node].disk.row_body(row);
-                self.oracles.history.row(node, row, body, &self.sources)?;
-            }
-        }
+        let disk = &self.hosts[node].disk;
+        let body = |row: &Row| disk.row_body(row).to_vec();
+        self.oracles
+            .recovered(node, &recovered, &opened.ops, body)?;
         self.note(Note::Started {
             node: node as u64 + 1,
             term: recovered.hard.term,

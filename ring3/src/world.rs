@@ -173,8 +173,3 @@ impl World {
         *self.passed_over.entry(what.to_owned()).or_default() += 1;
     }
 }
-
-/// A property that this ring watches itself does not hold.
-pub fn broken<T>(oracle: &'static str, text: String) -> Result<T, Violation> {
-    Err(Violation { oracle, text })
-}

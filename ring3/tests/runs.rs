@@ -34,7 +34,11 @@ fn defects_of_the_models_are_found_by_the_oracle_they_belong_to() {
         ),
         (
             "altered-bytes",
-            &["log_matching", "one_history", "a_crash_is_not_damage"],
+            &[
+                "log_matching",
+                "state_machine_safety",
+                "a_crash_is_not_damage",
+            ],
         ),
         ("skipped-transaction", &["no_gap_no_repeat"]),
         (

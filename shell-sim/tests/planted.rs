@@ -15,7 +15,7 @@ fn caught_by(plant: Plant) -> &'static [&'static str] {
         ],
         Plant::AlteredBytes => &[
             "log_matching",
-            "one_history",
+            "state_machine_safety",
             "frames_read_back",
             "a_crash_is_not_damage",
         ],

@@ -1,5 +1,6 @@
-//! Promise 2 (and 3): all nodes apply the same bytes at the same index, and these are transactions of
-//! the source that was followed, in its order, each once, and none of them left out.
+//! Promise 2 (and 3): what the nodes apply are transactions of the source that was followed, byte for
+//! byte, in its order, each whole and once, and none of them left out. That all apply the same is
+//! state-machine safety.
 //!
 //! Another source may have the same transactions in other bytes. What the store has from the first one
 //! stays as it is; only what comes later is the other one's.
@@ -17,12 +18,9 @@ use super::{ServedFiles, Violation};
 use crate::source::Sources;
 use crate::source::shapes::Recipe;
 
-/// What was applied so far.
-#[derive(Debug)]
+/// The transactions in the store.
+#[derive(Debug, Default)]
 pub struct OneHistory {
-    entries: Vec<Entry>,
-    /// The next entry of each node.
-    next: Vec<u64>,
     transactions: Vec<Stored>,
     /// Their places in `transactions`.
     places: BTreeMap<Gtid, usize>,
@@ -43,13 +41,6 @@ pub struct OneHistory {
     pub aborted: u64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Entry {
-    term: u64,
-    crc: u32,
-    void: bool,
-}
-
 /// A transaction in the store.
 #[derive(Debug)]
 pub struct Stored {
@@ -64,38 +55,6 @@ pub struct Stored {
 }
 
 impl OneHistory {
-    /// For so many nodes.
-    pub fn new(nodes: usize) -> OneHistory {
-        OneHistory {
-            entries: Vec::new(),
-            next: vec![1; nodes],
-            transactions: Vec::new(),
-            places: BTreeMap::new(),
-            executed: GtidSet::new(),
-            purged: GtidSet::new(),
-            beginnings: Vec::new(),
-            given: BTreeMap::new(),
-            due: BTreeMap::new(),
-            files: ServedFiles::default(),
-            open: None,
-            aborted: 0,
-        }
-    }
-
-    /// A node starts after entry `applied`.
-    pub fn recovered(&mut self, node: usize, applied: Index) -> Result<(), Violation> {
-        if applied.0 > self.entries.len() as u64 {
-            let text = format!(
-                "node {} recovers {applied} entries as applied; {} are committed",
-                node + 1,
-                self.entries.len()
-            );
-            return Err(Violation::new("one_history", text));
-        }
-        self.next[node] = applied.0 + 1;
-        Ok(())
-    }
-
     /// A node is given a chunk of this history.
     pub fn given(&mut self, body: &[u8], history: usize) {
         self.given.insert(crc32c::crc32c(body), history);
@@ -122,68 +81,30 @@ impl OneHistory {
         }
     }
 
-    /// A running node applies an entry. Whether it is the first to do so.
-    pub fn applied(
+    /// An entry is applied, for the first time on any node.
+    pub(super) fn applied(
         &mut self,
-        node: usize,
         row: &Row,
         body: &[u8],
         sources: &Sources,
-    ) -> Result<bool, Violation> {
-        if row.index.0 != self.next[node] {
-            let text = format!("node {} applies entry {} out of turn", node + 1, row.index);
-            return Err(Violation::new("one_history", text));
+    ) -> Result<(), Violation> {
+        if let Some(Command::Begin { purged }) = Command::decode(body) {
+            self.begin(purged).map_err(|text| wrong(row, &text))?;
         }
-        self.next[node] += 1;
-        self.row(node, row, body, sources)
-    }
-
-    /// An entry is put into a node's index.
-    pub fn row(
-        &mut self,
-        node: usize,
-        row: &Row,
-        body: &[u8],
-        sources: &Sources,
-    ) -> Result<bool, Violation> {
-        let void = matches!(&row.content, Content::Chunk(chunk) if chunk.void);
-        let crc = crc32c::crc32c(body);
-        let entry = Entry {
-            term: row.term.0,
-            crc,
-            void,
-        };
-        let wrong = |text: String| {
-            let text = format!("entry {} on node {}: {text}", row.index, node + 1);
-            Err(Violation::new("one_history", text))
-        };
-        match self.entries.get(row.index.0 as usize - 1) {
-            Some(known) if *known == entry => return Ok(false),
-            Some(known) => return wrong(format!("{entry:?}, elsewhere {known:?}")),
-            None if row.index.0 as usize != self.entries.len() + 1 => {
-                return wrong("applied before its predecessor".to_owned());
+        let chunk = match &row.content {
+            Content::Chunk(chunk) if !chunk.void => chunk,
+            Content::Chunk(_) | Content::Empty | Content::Command | Content::Members => {
+                return Ok(());
             }
-            None => {}
-        }
-        self.entries.push(entry);
-        if let Some(Command::Begin { purged }) = Command::decode(body)
-            && let Err(text) = self.begin(purged)
-        {
-            return wrong(text);
-        }
-        if let (Content::Chunk(chunk), false) = (&row.content, void) {
-            let chunk_is = Chunk::parse(body).map_err(|error| error.to_string());
-            let found = chunk_is.and_then(|is| {
-                let history = self.given.get(&crc).ok_or("a chunk that nobody brought")?;
-                let events = &body[chunk.events_from as usize..chunk.events_to as usize];
-                self.files.chunk(&is, sources.history(*history))?;
-                self.chunk(row.index, &is, events, (sources, *history))
-            });
-            if let Err(text) = found {
-                return wrong(text);
-            }
-        }
-        Ok(true)
+        };
+        let is = Chunk::parse(body).map_err(|error| wrong(row, &error.to_string()))?;
+        let Some(history) = self.given.get(&crc32c::crc32c(body)).copied() else {
+            return Err(wrong(row, "a chunk that nobody brought"));
+        };
+        let events = &body[chunk.events_from as usize..chunk.events_to as usize];
+        self.files.chunk(&is, sources.history(history))?;
+        self.chunk(row.index, &is, events, (sources, history))
+            .map_err(|text| wrong(row, &text))
     }
 
     /// The store begins behind some of the source's first transactions. As long as it has no file, it
@@ -218,17 +139,6 @@ impl OneHistory {
             executed.add(transaction.recipe.gtid);
         }
         executed
-    }
-
-    /// The term of an entry that was applied.
-    pub fn term_of(&self, index: Index) -> Option<u64> {
-        let at = (index.0 as usize).checked_sub(1)?;
-        self.entries.get(at).map(|entry| entry.term)
-    }
-
-    /// A node takes the state after an entry in place of its log.
-    pub fn restored(&mut self, node: usize, index: Index) {
-        self.next[node] = index.0 + 1;
     }
 
     /// The transactions of a chunk are the source's next ones, byte for byte.
@@ -297,29 +207,21 @@ impl OneHistory {
         Ok(())
     }
 
-    /// The checksum of an entry that was applied.
-    pub fn crc(&self, index: Index) -> u32 {
-        self.entries[index.0 as usize - 1].crc
-    }
-
-    /// The last entry applied by any node, and its term.
-    pub fn last(&self) -> Option<(Index, u64)> {
-        let entry = self.entries.last()?;
-        Some((Index(self.entries.len() as u64), entry.term))
-    }
-
-    /// The entry, and its term, that ends a transaction. None: not committed. Transactions before
-    /// the store's first are nowhere.
-    pub fn place_of(&self, gtid: &Gtid) -> Option<Option<(Index, u64)>> {
+    /// The entry that ends a transaction. None: not committed. Transactions before the store's first are
+    /// nowhere.
+    pub(super) fn place_of(&self, gtid: &Gtid) -> Option<Option<Index>> {
         if self.purged.contains(gtid) {
             return Some(None);
         }
-        let index = self.transactions[*self.places.get(gtid)?].index;
-        Some(Some((index, self.entries[index.0 as usize - 1].term)))
+        Some(Some(self.transactions[*self.places.get(gtid)?].index))
     }
 
     /// The transactions in the store, in its order.
     pub fn transactions(&self) -> &[Stored] {
         &self.transactions
     }
+}
+
+fn wrong(row: &Row, text: &str) -> Violation {
+    Violation::new("one_history", format!("entry {}: {text}", row.index))
 }

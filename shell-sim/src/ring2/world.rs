@@ -69,7 +69,7 @@ impl World {
         World(Rc::new(RefCell::new(State {
             plan,
             source,
-            history: OneHistory::new(NODES),
+            history: OneHistory::default(),
             replicas,
             nodes: vec![None; NODES],
             now_ms: 0,

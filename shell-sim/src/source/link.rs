@@ -11,7 +11,6 @@ use kingbus_core::source::{Assembler, StoredFile};
 use kingbus_core::types::Epoch;
 
 use super::{Piece, Source, Stream};
-use crate::oracles::Violation;
 
 /// After so many bytes a read ends.
 const PUMP_BYTES_MAX: usize = 64 << 10;
@@ -62,25 +61,6 @@ impl Link {
             broken: false,
             dump: None,
         }
-    }
-
-    /// Promise 6: nothing is merged silently. A store follows a source only if the source said that it
-    /// has all the store has, and the rest still.
-    pub fn facts_allow(&self, executed: &GtidSet) -> Result<(), Violation> {
-        let Some(facts) = &self.facts else {
-            return Err(Violation::new("no_silent_merge", "a dump before the login"));
-        };
-        let mut lacking = executed.minus(&facts.executed);
-        lacking.subtract(&facts.owned);
-        let needed = facts.purged.minus(executed);
-        if lacking.is_empty() && needed.is_empty() {
-            return Ok(());
-        }
-        let text = format!(
-            "source {} is followed, which lacks '{lacking}' and purged '{needed}'",
-            self.number
-        );
-        Err(Violation::new("no_silent_merge", text))
     }
 
     /// Begins the dump: the first transaction of it, and how many the source takes for acknowledged.

@@ -8,7 +8,10 @@ use kingbus_core::types::Span;
 use super::host::Host;
 use super::{CLUSTER, Event, World};
 use crate::disk::open::Opened;
-use crate::oracles::{Violation, hands_over_when_stuck};
+use crate::oracles::{
+    Violation, a_crash_is_not_damage, a_damaged_node_is_silent, a_damaged_node_says_so,
+    a_sound_disk_is_trusted, damage_is_noticed, hands_over_when_stuck,
+};
 use crate::schedule::BadReads;
 use crate::trace::Note;
 
@@ -99,13 +102,10 @@ impl World {
         let flaw = disk.segments.visible_flaw(from);
         let bad_reads = disk.bad_reads == Some(BadReads::Failing);
         match disk.open(CLUSTER, checkpoint_bytes) {
-            Ok(opened) => match flaw {
-                None => Ok(Some(opened)),
-                Some(flaw) => {
-                    let text = format!("node {} starts in spite of {flaw:?}", node + 1);
-                    self.fail("damage_is_noticed", text)
-                }
-            },
+            Ok(opened) => {
+                let flaw = flaw.map(|flaw| format!("{flaw:?}"));
+                damage_is_noticed(node, flaw).map(|()| Some(opened))
+            }
             Err(damage) if flaw.is_some() || bad_reads => {
                 let host = &mut self.hosts[node];
                 host.damaged = true;
@@ -115,10 +115,7 @@ impl World {
                 self.after(RESTART_US, Event::Restart { node, life });
                 Ok(None)
             }
-            Err(damage) => {
-                let text = format!("node {} refuses its disk: {damage}", node + 1);
-                self.fail("a_crash_is_not_damage", text)
-            }
+            Err(damage) => a_crash_is_not_damage(node, &damage.to_string()),
         }
     }
 
@@ -185,28 +182,15 @@ impl World {
         hands_over_when_stuck(node, self.now_us, since_us)
     }
 
-    /// Promise 8: a node that cannot trust its disk takes no part in anything.
     pub(super) fn damaged_is_silent(&self, node: usize, does: &str) -> Result<(), Violation> {
-        if !self.hosts[node].damaged {
-            return Ok(());
-        }
-        let text = format!("node {} has a damaged disk and {does}", node + 1);
-        self.fail("a_damaged_node_is_silent", text)
+        a_damaged_node_is_silent(node, self.hosts[node].damaged, does)
     }
 
-    /// Promise 8: it says so.
+    /// What a node says of its disk is so.
     pub(super) fn says_damaged(&self, node: usize, status: &Status) -> Result<(), Violation> {
-        let says = status.disk.state == "damaged";
-        let damaged = self.hosts[node].damaged;
-        if says == damaged && !(damaged && status.serving) {
-            return Ok(());
+        match self.hosts[node].damaged {
+            true => a_damaged_node_says_so(status),
+            false => a_sound_disk_is_trusted(status),
         }
-        let number = node + 1;
-        if says {
-            let text = format!("node {number}: {:?}", status.disk.error);
-            return self.fail("a_crash_is_not_damage", text);
-        }
-        let text = format!("node {number} says nothing of its damaged disk");
-        self.fail("a_damaged_node_says_so", text)
     }
 }

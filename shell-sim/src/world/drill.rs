@@ -1,7 +1,7 @@
 //! Promise 8: what goes bad in what was durable is noticed when the node starts.
 
 use super::{CLUSTER, World};
-use crate::oracles::Violation;
+use crate::oracles::{Violation, damage_is_noticed};
 use crate::rng::Rng;
 use crate::schedule::Harm;
 
@@ -29,20 +29,13 @@ impl World {
             disk.segments.mend();
             return Ok(());
         };
-        let noticed = disk
-            .open(CLUSTER, self.schedule.settings.checkpoint_bytes)
-            .is_err();
+        let opened = disk.open(CLUSTER, self.schedule.settings.checkpoint_bytes);
         disk.segments.mend();
         self.probes.hit("rot");
-        if noticed {
-            return Ok(());
-        }
-        let text = format!(
-            "node {} starts with a bad record in segment {} at {}: {harm} {count}",
-            node + 1,
-            flaw.segment,
-            flaw.from
-        );
-        self.fail("damage_is_noticed", text)
+        let missed = opened.is_ok().then(|| {
+            let (segment, from) = (flaw.segment, flaw.from);
+            format!("a bad record in segment {segment} at {from}: {harm} {count}")
+        });
+        damage_is_noticed(node, missed)
     }
 }

@@ -8,9 +8,8 @@ use kingbus_core::node::port::{
 };
 use kingbus_core::types::SegmentId;
 
-use super::purge::base_in;
 use super::{Event, World};
-use crate::oracles::{Record, Violation};
+use crate::oracles::{Violation, writes_are_numbered_upwards};
 use crate::trace::Note;
 
 impl World {
@@ -206,18 +205,10 @@ impl World {
         (seq, segment, offset, parts, sync): (u64, SegmentId, u64, Vec<Bytes>, bool),
     ) -> Result<(), Violation> {
         let host = &mut self.hosts[node];
-        if seq <= host.last_seq {
-            let text = format!(
-                "node {} numbers a write {seq} after {}",
-                node + 1,
-                host.last_seq
-            );
-            return self.fail("writes_are_numbered_upwards", text);
-        }
+        writes_are_numbered_upwards(node, seq, host.last_seq)?;
         host.last_seq = seq;
         host.disk.write(seq, segment, offset, &parts, sync);
         let len = parts.iter().map(|part| part.len() as u64).sum();
-        let records = Record::parse_all(host.disk.segments.range(segment, offset, len), offset);
         self.note(Note::Wrote {
             node: node as u64 + 1,
             seq,
@@ -228,10 +219,7 @@ impl World {
         });
         let full = self.hosts[node].disk.full;
         self.probes.hit_if(full, "write_waits_for_space");
-        let written = self.hosts[node].disk.segments.range(segment, offset, len);
-        let base = (offset == 0).then(|| base_in(written)).flatten();
-        self.snapshot_written(node, &records, base)?;
-        self.log_written(node, seq, records)?;
+        self.log_written(node, seq, (segment, offset, len))?;
         self.begin_sync(node);
         self.strike_syncing(node);
         Ok(())
@@ -241,13 +229,20 @@ impl World {
         &mut self,
         node: usize,
         seq: u64,
-        records: Vec<Record>,
+        (segment, offset, len): (SegmentId, u64, u64),
     ) -> Result<(), Violation> {
-        let alone = self.oracles.members.is_alone(node);
-        let logs = &mut self.oracles.logs;
+        let logs = &self.oracles.logs;
         let before = (logs.overwritten, logs.overwritten_early, logs.came_back);
-        logs.wrote(node, seq, records, alone)?;
-        let probes = &mut self.probes;
+        let written = self.hosts[node].disk.segments.range(segment, offset, len);
+        let restored = self.oracles.wrote(node, seq, (written, offset))?;
+        if let Some(base) = restored {
+            self.probes.hit("snapshot_restored");
+            self.note(Note::Restored {
+                node: node as u64 + 1,
+                index: base.applied.index.0,
+            });
+        }
+        let (logs, probes) = (&self.oracles.logs, &mut self.probes);
         probes.hit_if(logs.overwritten > before.0, "log_tail_replaced");
         probes.hit_if(
             logs.overwritten_early > before.1,
@@ -273,16 +268,10 @@ impl World {
     fn row_applied(&mut self, node: usize, row: &Row) -> Result<(), Violation> {
         let body = self.hosts[node].disk.row_body(row);
         let aborted = self.oracles.history.aborted;
-        let first = self
-            .oracles
-            .history
-            .applied(node, row, body, &self.sources)?;
-        if first {
-            self.oracles.committed(node, row.index, row.term.0)?;
-        }
+        self.oracles.applied(node, row, body, &self.sources)?;
         self.members_applied(node, row)?;
         let (index, term) = (row.index.0, row.term.0);
-        let crc = self.oracles.history.crc(row.index);
+        let crc = self.oracles.state.crc(row.index);
         self.probes.hit_if(
             self.oracles.history.aborted > aborted,
             "transaction_given_up",

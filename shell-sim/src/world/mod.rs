@@ -175,10 +175,6 @@ impl World {
         self.trace.note(self.now_us, note);
     }
 
-    fn fail<T>(&self, oracle: &'static str, text: impl Into<String>) -> Result<T, Violation> {
-        Err(Violation::new(oracle, text))
-    }
-
     /// Takes the next event.
     pub fn step(&mut self) -> Result<Progress, Violation> {
         let Timed { at_us, event, .. } = self.heap.pop().expect("watching never ends");

@@ -162,15 +162,10 @@ impl World {
         life: u64,
         status: &Status,
     ) -> Result<(), Violation> {
-        self.oracles.executed.status(life, status)?;
-        self.oracles.members.status(node, status)?;
+        self.oracles.status(node, life, status)?;
         self.says_damaged(node, status)?;
         self.look_at_the_source(status);
-        self.oracles
-            .purges
-            .status(node, status, &self.oracles.history)?;
         self.says_why(node, status)?;
-        self.one_dump_each(node, status)?;
         self.probe_status(node, status);
         self.hosts[node].executed = status.executed.clone();
         self.hosts[node].applied = status.applied;

@@ -8,7 +8,7 @@ use raft::eraftpb::MessageType;
 
 use super::{Event, World};
 use crate::network::Fate;
-use crate::oracles::Violation;
+use crate::oracles::{Violation, frames_read_back};
 use crate::plant::Plant;
 use crate::trace::Note;
 
@@ -44,7 +44,7 @@ impl World {
                 }
             }
             MessageType::MsgRequestVoteResponse if !message.reject => {
-                self.oracles.elections.votes(node, term, message.to)?;
+                self.oracles.votes.votes(node, term, message.to)?;
             }
             MessageType::MsgRequestPreVote => {
                 let members = self.oracles.members.last();
@@ -52,9 +52,8 @@ impl World {
                 self.probes.hit_if(outside, "outside_node_asks_for_votes");
             }
             MessageType::MsgAppendResponse if !message.reject && !self.hosts[node].disk.lies => {
-                self.oracles
-                    .logs
-                    .answers(node, Index(message.index), message.term)?;
+                let index = Index(message.index);
+                self.oracles.answers(node, index, message.term)?;
             }
             MessageType::MsgSnapshot => self.probes.hit("snapshot_sent"),
             MessageType::MsgTimeoutNow => self.probes.hit("leader_handed_over"),
@@ -199,10 +198,8 @@ impl World {
             to: to as u64 + 1,
             crc,
         });
-        match Envelope::from_frame(frame) {
-            Ok(envelope) => self.input(to, life, Input::Peer(PeerInput::Message(envelope))),
-            Err(error) => self.fail("frames_read_back", error.to_string()),
-        }
+        let envelope = frames_read_back(Envelope::from_frame(frame))?;
+        self.input(to, life, Input::Peer(PeerInput::Message(envelope)))
     }
 }
 

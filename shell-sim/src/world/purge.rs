@@ -1,14 +1,12 @@
 //! What is purged: the operator's word, and what nodes delete.
 
-use kingbus_core::log::{Beginning, Kind, RECORD_HEADER_LEN, RecordHeader, SEGMENT_HEADER_LEN};
-use kingbus_core::node::base::Base;
 use kingbus_core::node::catalog::Command;
 use kingbus_core::node::index::Row;
 use kingbus_core::node::port::{AdminInput, Input};
 use kingbus_core::types::{Index, SegmentId};
 
 use super::{CLUSTER, World};
-use crate::oracles::{Record, Violation};
+use crate::oracles::Violation;
 use crate::trace::Note;
 
 /// Tokens of requests to purge begin here.
@@ -59,34 +57,9 @@ impl World {
             return Ok(());
         };
         let before = self.oracles.purges.first(node);
-        self.oracles
-            .purges
-            .applied(node, entry, &base, &self.oracles.history)?;
+        self.oracles.purged(node, entry, &base)?;
         self.probes
             .hit_if(self.oracles.purges.first(node) > before, "purged");
-        Ok(())
-    }
-
-    /// Records were written; a snapshot among them takes the place of the log.
-    pub(super) fn snapshot_written(
-        &mut self,
-        node: usize,
-        records: &[Record],
-        base: Option<Base>,
-    ) -> Result<(), Violation> {
-        let begins = |record: &Record| matches!(record, Record::Begins { .. });
-        let Some(base) = base.filter(|_| records.iter().any(begins)) else {
-            return Ok(());
-        };
-        self.probes.hit("snapshot_restored");
-        let oracles = &mut self.oracles;
-        oracles.history.restored(node, base.applied.index);
-        oracles.members.recovered(node, base.applied.index);
-        oracles.purges.restored(node, &base, &oracles.history)?;
-        self.note(Note::Restored {
-            node: node as u64 + 1,
-            index: base.applied.index.0,
-        });
         Ok(())
     }
 
@@ -120,17 +93,4 @@ impl World {
         });
         Ok(())
     }
-}
-
-/// What a beginning among these bytes says that the log begins with.
-pub(super) fn base_in(bytes: &[u8]) -> Option<Base> {
-    let mut at = SEGMENT_HEADER_LEN as usize;
-    while let Some(header) = bytes.get(at..).and_then(RecordHeader::parse) {
-        if header.kind == Kind::Beginning {
-            let body = &bytes[at + RECORD_HEADER_LEN as usize..];
-            return Beginning::decode(&body[..header.len as usize])?.base;
-        }
-        at += header.record_len() as usize;
-    }
-    None
 }

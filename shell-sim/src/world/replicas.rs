@@ -1,13 +1,12 @@
 //! Nodes and replicas.
 
 use bytes::{Bytes, BytesMut};
-use kingbus_core::chunk::BODY_BYTES_MAX;
 use kingbus_core::node::config::REPLICA_CREDIT_BYTES;
 use kingbus_core::node::port::{Input, ReplicaInput};
 use kingbus_core::types::{Index, ReplicaId};
 
 use super::{Event, World};
-use crate::oracles::{ReplicaStream, Violation};
+use crate::oracles::{ReplicaStream, Violation, credit_is_kept, honest_purge};
 use crate::plant::Plant;
 use crate::replica::Conn;
 use crate::trace::Note;
@@ -125,13 +124,7 @@ impl World {
         conn.outstanding += len;
         conn.arrives_us = conn.arrives_us.max(now_us + us);
         let (at, conn_number, outstanding) = (conn.arrives_us, conn.number, conn.outstanding);
-        if outstanding > REPLICA_CREDIT_BYTES + 2 * BODY_BYTES_MAX as u64 {
-            let text = format!(
-                "{outstanding} bytes are on their way to replica {}",
-                replica + 1
-            );
-            return self.fail("memory_is_bounded", text);
-        }
+        credit_is_kept(node, outstanding)?;
         let used = outstanding >= REPLICA_CREDIT_BYTES;
         self.probes.hit_if(used, "replica_credit_used_up");
         let crc = crate::trace::mark(&bytes);
@@ -220,8 +213,7 @@ impl World {
         Ok(())
     }
 
-    /// Promise 5: a replica is refused only for what the store does not have any more, by name. It is
-    /// then set up from the source.
+    /// A node refuses a replica, which is then set up from the source.
     pub(super) fn refuse_replica(
         &mut self,
         node: usize,
@@ -238,14 +230,7 @@ impl World {
         let first = self.oracles.purges.first(node);
         let purged = self.oracles.history.executed_before(first);
         let missing = purged.minus(&self.replicas[replica].have.executed);
-        let named = text.ends_with(&format!("missing transactions are '{missing}'"));
-        if missing.is_empty() || !named {
-            let text = format!(
-                "node {} refuses, and {missing} is missing: {text}",
-                node + 1
-            );
-            return self.fail("honest_purge", text);
-        }
+        honest_purge(node, &missing, text)?;
         self.probes.hit("replica_refused");
         self.probes
             .hit_if(first > Index(1), "replica_refused_by_a_purge");

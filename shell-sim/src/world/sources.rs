@@ -7,7 +7,10 @@ use kingbus_core::types::Epoch;
 
 use super::upstream::source_number;
 use super::{Event, World};
-use crate::oracles::Violation;
+use crate::oracles::{
+    Violation, no_silent_merge, only_what_a_connection_brought_is_acknowledged,
+    the_source_is_understood,
+};
 use crate::plant::Plant;
 use crate::source::Link;
 use crate::trace::Note;
@@ -32,14 +35,12 @@ impl World {
                 stored,
             } => self.dump_source(node, epoch, executed, stored)?,
             SourceEffect::Committed { epoch, seq } => {
-                if let Some(link) = current(&mut self.hosts[node].link, epoch) {
+                let link = current(&mut self.hosts[node].link, epoch);
+                only_what_a_connection_brought_is_acknowledged(node, epoch, link.is_some())?;
+                if let Some(link) = link {
                     let before = link.committed(seq);
                     self.acknowledge_soon(node, before, false);
                     self.read_soon(node);
-                } else {
-                    let text =
-                        format!("node {} acknowledges to {epoch:?}, which is over", node + 1);
-                    return self.fail("only_what_a_connection_brought_is_acknowledged", text);
                 }
             }
             SourceEffect::Disconnect { epoch } => {
@@ -87,7 +88,7 @@ impl World {
         let Some(link) = current(&mut host.link, epoch) else {
             return Ok(());
         };
-        link.facts_allow(&executed)?;
+        no_silent_merge(link.number, link.facts.as_ref(), &executed)?;
         let history = link.history;
         if let Some(error) = self.sources.history(history).refuses(&executed) {
             self.probes.hit("dump_refused_by_the_source");
@@ -189,7 +190,7 @@ impl World {
                 self.probes.hit("lost_tail_noticed_in_the_file");
                 return self.source_failed(node, life, epoch, &text);
             }
-            Err(text) => return self.fail("the_source_is_understood", text),
+            Err(text) => return the_source_is_understood(&text),
         };
         self.probes.hit_if(pumped.full, "source_not_read");
         let skipped = pumped.known_before.is_some();

@@ -1,7 +1,7 @@
 //! A node starts: its disk is recovered as a shell does it.
 
 use kingbus_core::log::Recovered;
-use kingbus_core::node::index::IndexOp;
+use kingbus_core::node::index::{IndexOp, Row};
 use kingbus_core::node::members::Members;
 use kingbus_core::node::{Config, Node};
 use kingbus_core::types::{Index, NodeId, SegmentId};
@@ -45,16 +45,12 @@ impl World {
             return Ok(());
         }
         let interrupted = self.oracles.logs.interrupted;
-        self.oracles.logs.recovered(node, &opened.recovered)?;
+        let disk = &self.hosts[node].disk;
+        let body = |row: &Row| disk.row_body(row).to_vec();
+        self.oracles
+            .recovered(node, &opened.recovered, &opened.ops, body)?;
         let interrupted = self.oracles.logs.interrupted > interrupted;
         self.probes.hit_if(interrupted, "snapshot_interrupted");
-        let applied = opened.recovered.applied.index;
-        self.oracles.history.recovered(node, applied)?;
-        self.oracles.members.recovered(node, applied);
-        self.oracles
-            .purges
-            .recovered(node, &opened.recovered.applied)?;
-        self.recovered_rows(node, &opened.ops)?;
         let recovered = opened.recovered;
         self.probes.hit_if(opened.cut_bytes > 0, "torn_tail_cut");
         let void = |id: &SegmentId| *id < recovered.first_segment;
@@ -126,17 +122,6 @@ impl World {
             retain_bytes: Some(self.schedule.settings.retain_bytes).filter(|bytes| *bytes > 0),
             retain_slack_bytes: self.schedule.settings.retain_slack_bytes,
         }
-    }
-
-    /// What recovery puts into the index is what was there, or would have been.
-    fn recovered_rows(&mut self, node: usize, ops: &[Vec<IndexOp>]) -> Result<(), Violation> {
-        for op in ops.iter().flatten() {
-            if let IndexOp::Row(row) = op {
-                let body = self.hosts[node].disk.row_body(row);
-                self.oracles.history.row(node, row, body, &self.sources)?;
-            }
-        }
-        Ok(())
     }
 
     /// Whether a node that has read its log dies before it runs. If it is due it may also die with its

@@ -6,7 +6,7 @@ use kingbus_core::node::port::StoredFile;
 use kingbus_core::node::status::Status;
 
 use super::{Event, World};
-use crate::oracles::Violation;
+use crate::oracles::{Violation, a_refused_source_is_reported};
 use crate::schedule::Upstream;
 use crate::trace::Note;
 
@@ -207,20 +207,6 @@ impl World {
         };
     }
 
-    /// A replica that comes again ends its earlier dump, as on a real source: two of them would mean
-    /// that somebody reads what nobody applies.
-    pub(super) fn one_dump_each(&self, node: usize, status: &Status) -> Result<(), Violation> {
-        let mut uuids: Vec<_> = status.replicas.iter().map(|r| &r.uuid).collect();
-        uuids.sort();
-        match uuids.windows(2).find(|pair| pair[0] == pair[1]) {
-            None => Ok(()),
-            Some(pair) => {
-                let text = format!("node {} has two dumps of {:?}", node + 1, pair[0]);
-                self.fail("one_dump_a_replica", text)
-            }
-        }
-    }
-
     /// A node that does not follow its source says why.
     pub(super) fn says_why(&mut self, node: usize, status: &Status) -> Result<(), Violation> {
         let error = status.source.error.as_deref().unwrap_or_default();
@@ -232,14 +218,10 @@ impl World {
             self.note(Note::SourceRefused { node, why });
             self.hosts[node as usize - 1].said = error.to_owned();
         }
-        let Some(due) = self.hosts[node].refuses else {
-            return Ok(());
-        };
-        if status.source.state == "failed" && !error.contains(due) {
-            let text = format!("node {}: '{due}' is due, it says '{error}'", node + 1);
-            return self.fail("a_refused_source_is_reported", text);
+        match self.hosts[node].refuses {
+            Some(due) => a_refused_source_is_reported(status, due),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// A dump begins behind a file of another source.

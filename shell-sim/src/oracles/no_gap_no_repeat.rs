@@ -8,7 +8,7 @@ use kingbus_core::event::{
 };
 use kingbus_core::gtid::{Gtid, GtidSet};
 
-use super::served_files::check_rotate;
+use super::file_names_never_go_back::check_rotate;
 use super::{OneHistory, Violation};
 
 /// What a replica has.

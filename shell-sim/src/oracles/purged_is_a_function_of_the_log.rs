@@ -9,7 +9,7 @@ use kingbus_core::node::index::Row;
 use kingbus_core::node::status::Status;
 use kingbus_core::types::{Index, SegmentId};
 
-use super::{OneHistory, Violation};
+use super::{OneHistory, StateMachineSafety, Violation};
 
 /// What was purged.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ struct Node {
 
 impl Purges {
     /// For so many nodes.
-    pub fn new(nodes: usize) -> Purges {
+    pub(super) fn new(nodes: usize) -> Purges {
         let node = Node {
             first: Index(1),
             restored: BTreeSet::new(),
@@ -46,14 +46,14 @@ impl Purges {
     }
 
     /// A node applies an entry that purges. The base must be what the log says.
-    pub fn applied(
+    pub(super) fn applied(
         &mut self,
         node: usize,
         entry: Index,
         base: &Base,
-        history: &OneHistory,
+        known: (&StateMachineSafety, &OneHistory),
     ) -> Result<(), Violation> {
-        is_right(base, history)?;
+        is_right(base, known)?;
         let first = base.first();
         let last = self.points.last().copied().unwrap_or_default();
         if entry > last.0 && first > last.1 {
@@ -65,27 +65,27 @@ impl Purges {
     }
 
     /// A node takes a snapshot in place of its log.
-    pub fn restored(
+    pub(super) fn restored(
         &mut self,
         node: usize,
         base: &Base,
-        history: &OneHistory,
+        known: (&StateMachineSafety, &OneHistory),
     ) -> Result<(), Violation> {
-        is_right(base, history)?;
+        is_right(base, known)?;
         self.nodes[node].first = base.first();
         self.nodes[node].restored.insert(base.first());
         Ok(())
     }
 
     /// A node starts with what it recovered.
-    pub fn recovered(&mut self, node: usize, applied: &Applied) -> Result<(), Violation> {
+    pub(super) fn recovered(&mut self, node: usize, applied: &Applied) -> Result<(), Violation> {
         self.first_is_right(node, applied.index, applied.first())?;
         self.nodes[node].first = applied.first();
         Ok(())
     }
 
     /// A node says what it has.
-    pub fn status(
+    pub(super) fn status(
         &self,
         node: usize,
         status: &Status,
@@ -159,10 +159,13 @@ impl Purges {
 }
 
 /// What a log begins with is what was executed before its first entry, and nothing else.
-fn is_right(base: &Base, history: &OneHistory) -> Result<(), Violation> {
+fn is_right(
+    base: &Base,
+    (state, history): (&StateMachineSafety, &OneHistory),
+) -> Result<(), Violation> {
     let due = history.executed_before(base.first());
     let is = &base.applied;
-    let term = history.term_of(is.index);
+    let term = state.term(is.index);
     if is.executed == due && is.purged == due && term == Some(base.term.0) {
         return Ok(());
     }

@@ -1,5 +1,5 @@
-//! A node serves only while it is current: a replica never leaves a source that is connected and
-//! stale.
+//! A node serves only while it is current (architecture, "Read path"): a replica never leaves a source
+//! that is connected and stale.
 
 use super::Violation;
 

@@ -3,7 +3,9 @@
 use kingbus_core::gtid::Gtid;
 use kingbus_core::types::Index;
 
-use super::{Configurations, Logs, Violation};
+use super::Violation;
+use super::configurations::Configurations;
+use super::logs::Logs;
 
 /// What the source was told.
 #[derive(Debug, Default)]
@@ -15,7 +17,7 @@ pub struct Acknowledged {
 impl Acknowledged {
     /// The source is told that a transaction is safe. `place`: the entry that ends it, its term; None:
     /// it is not committed.
-    pub fn acknowledge(
+    pub(super) fn acknowledge(
         &mut self,
         transaction: &Gtid,
         place: Option<Option<(Index, u64)>>,

@@ -1,4 +1,5 @@
-//! A leader whose disk does not answer counts nothing, and the cluster waits for it: it must hand over.
+//! A leader whose disk does not answer hands over (architecture, "Raft"): it counts nothing, and the
+//! cluster would wait for it.
 
 use kingbus_core::node::config::DISK_STUCK_MS;
 

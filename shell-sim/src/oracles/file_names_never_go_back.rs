@@ -1,5 +1,6 @@
-//! Names of binlog files never come twice and never go backwards, whichever source is followed: where
-//! another source is at a lower number, all of its files are raised by the same number.
+//! Promise 2, in coordinates: names of binlog files never come twice and never go backwards, whichever
+//! source is followed. Where another source is at a lower number, all of its files are raised by the
+//! same number.
 
 use bytes::Bytes;
 use kingbus_core::chunk::{Chunk, Part};
@@ -56,7 +57,11 @@ impl ServedFiles {
     }
 
     /// A chunk counts, which is of this source.
-    pub(super) fn chunk(&mut self, chunk: &Chunk, source: &Source) -> Result<(), String> {
+    pub(super) fn chunk(&mut self, chunk: &Chunk, source: &Source) -> Result<(), Violation> {
+        self.takes(chunk, source).map_err(violation)
+    }
+
+    fn takes(&mut self, chunk: &Chunk, source: &Source) -> Result<(), String> {
         if chunk.begins_file {
             self.begins(chunk, source)?;
         }
@@ -176,9 +181,11 @@ pub(super) fn check_rotate(file: &ServedFile, names: &str) -> Result<(), Violati
     if file.next == names {
         return Ok(());
     }
-    let text = format!(
-        "{} ends with a ROTATE to {names}, not {}",
-        file.name, file.next
-    );
-    Err(Violation::new("file_names_never_go_back", text))
+    let (name, next) = (&file.name, &file.next);
+    let text = format!("{name} ends with a ROTATE to {names}, not {next}");
+    Err(violation(text))
+}
+
+fn violation(text: String) -> Violation {
+    Violation::new("file_names_never_go_back", text)
 }
