@@ -67,6 +67,8 @@ bugs! {
     LearnerCounted = "learner-counted": "A learner counts like a voter.",
     OutgoingIgnored = "outgoing-ignored": "A change of voters needs no majority of the old ones.",
     JointNeverLeft = "joint-never-left": "Nobody ends a change of voters.",
+    CommitWrittenLate = "commit-written-late":
+        "A record says what is applied, not what its entries' leader knew as committed.",
     LeavingLeaderStays = "leaving-leader-stays": "A leader that leaves does not hand over, and goes on.",
     CheckpointForgetsMembers = "checkpoint-forgets-members":
         "A checkpoint leaves out who belongs to the cluster.",

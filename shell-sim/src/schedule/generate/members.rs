@@ -1,10 +1,13 @@
 //! How many nodes there are, and what the operator does with them.
 
-use super::super::{Change, Fault, NODES_MAX, Settings, Target, What};
+use super::super::{Change, Fault, IndexLoss, NODES_MAX, Settings, Target, What};
 use crate::rng::Rng;
 
 /// Stories about members in one schedule at most.
 const STORIES_MAX: u64 = 4;
+
+/// How often a voter that leaves misses how it left.
+const MISSED_PPM: u64 = 500_000;
 
 /// Nodes of a schedule that is free to choose: mostly three voters, often a spare or a learner.
 pub(super) fn nodes(seed: u64, settings: &mut Settings) -> u64 {
@@ -33,7 +36,45 @@ pub(super) fn faults(seed: u64, nodes: u64, settings: &Settings) -> Vec<Fault> {
         let at_ms = rng.range(700, settings.faults_ms);
         story(rng, at_ms, nodes, settings)
     };
-    (1..=stories).flat_map(story).collect()
+    let missed = missed(seed, nodes, settings);
+    (1..=stories).flat_map(story).chain(missed).collect()
+}
+
+/// All voters but one are replaced by the spares. One that goes sleeps through that, gets the whole change
+/// at once when it wakes up, and everything crashes soon after.
+fn missed(seed: u64, nodes: u64, settings: &Settings) -> Vec<Fault> {
+    let rng = &mut Rng::new(seed, "members missed", 0);
+    let voters = nodes - settings.spares - settings.learners;
+    if settings.spares == 0 || voters == 1 || !rng.chance(MISSED_PPM) {
+        return Vec::new();
+    }
+    let between = rng.range(300, 1_000);
+    let mut at_ms = rng.range(700, settings.faults_ms);
+    let stays = rng.range(1, voters);
+    let sleeper = stays % voters + 1;
+    let come = nodes - settings.spares + 1..=nodes;
+    let go = (1..=voters).filter(|node| *node != stays);
+    let fault = |at_ms, for_ms, what| Fault {
+        at_ms,
+        for_ms,
+        what,
+    };
+    let members = |at_ms, changes| fault(at_ms, 0, What::Members { changes });
+    let mut faults = Vec::new();
+    for node in come.clone() {
+        faults.push(members(at_ms, vec![(Change::Add, Target::Node(node))]));
+        at_ms += between;
+    }
+    let come = come.map(|node| (Change::Promote, Target::Node(node)));
+    let go = go.map(|node| (Change::Remove, Target::Node(node)));
+    faults.push(members(at_ms, come.chain(go).collect()));
+    let asleep = rng.range(100, 1_000);
+    let target = Target::Node(sleeper);
+    faults.push(fault(at_ms - 10, asleep, What::Pause { target }));
+    at_ms += asleep + rng.range(10, 1_000);
+    let index = IndexLoss::Suffix;
+    faults.push(fault(at_ms, rng.range(1, 100), What::CrashAll { index }));
+    faults
 }
 
 fn story(rng: &mut Rng, at_ms: u64, nodes: u64, settings: &Settings) -> Vec<Fault> {
