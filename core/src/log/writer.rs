@@ -217,7 +217,11 @@ impl Writer {
             len: 0,
         };
         if let Some(hard) = hard {
-            let fields = (hard.term, hard.vote, commit.0);
+            // The entries behind it may replace others: what it says is true of the log before them.
+            let before = entries
+                .first()
+                .map_or(commit.0, |entry| commit.0.min(entry.index - 1));
+            let fields = (hard.term, hard.vote, before);
             self.record(&mut batch, Kind::HardState, 0, fields, Bytes::new());
         }
         let mut spans = Vec::with_capacity(entries.len());
