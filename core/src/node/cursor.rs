@@ -288,7 +288,8 @@ impl Cursor {
             .executed
             .contains_set(&checkpoint.applied.executed)
         {
-            search.best = checkpoint.applied.visible();
+            // A transaction that was open where the log begins was given up: its parts are purged.
+            search.best = search.best.max(checkpoint.applied.visible());
             if planted(Bug::SearchInsideTransaction) {
                 search.best = checkpoint.applied.index;
             }
@@ -303,8 +304,9 @@ impl Cursor {
     }
 
     pub(super) fn rows_read(&mut self, rows: Vec<Row>, _view: &View<'_>) {
-        if let Some(Question::Rows(..)) = self.asked.take() {
-            assert!(!rows.is_empty(), "the index has every applied entry");
+        if let Some(Question::Rows(from, _)) = self.asked.take() {
+            let first = rows.first().map(|row| row.index);
+            assert_eq!(first, Some(from), "the index has every applied entry");
             self.rows = rows.into();
         }
     }
