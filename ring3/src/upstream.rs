@@ -107,11 +107,10 @@ impl World {
 
     /// Transactions that every source must have: those the store will never have.
     fn floor(&self) -> usize {
-        let purged = self.oracles.history.purged();
-        let all = self.sources.primary().transactions();
-        let last = all.iter().rposition(|t| purged.contains(&t.gtid()));
         let begin_after = self.schedule.settings.begin_after as usize;
-        last.map_or(0, |at| at + 1).max(begin_after)
+        let mut never = self.sources.history(0).prefix(begin_after);
+        never.union(self.oracles.history.purged());
+        self.sources.primary().upto(&never)
     }
 
     /// The source gets what it lacks of the store's, as a replica of the store would that was set up with

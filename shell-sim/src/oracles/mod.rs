@@ -54,7 +54,7 @@ pub use self::a_crash_is_not_damage::{a_crash_is_not_damage, a_sound_disk_is_tru
 pub use self::a_damaged_node_is_silent::a_damaged_node_is_silent;
 pub use self::a_damaged_node_says_so::a_damaged_node_says_so;
 pub use self::a_node_serves_only_while_current::serves_while_current;
-pub use self::a_refused_source_is_reported::a_refused_source_is_reported;
+pub use self::a_refused_source_is_reported::{LACKS, PURGED, Told, a_refused_source_is_reported};
 pub use self::a_stuck_leader_hands_over::hands_over_when_stuck;
 pub use self::all::Oracles;
 pub use self::configurations::{Configurations, text as members_text};

@@ -196,6 +196,13 @@ impl Source {
         set
     }
 
+    /// How many transactions there are up to the last one of these.
+    pub fn upto(&self, set: &GtidSet) -> usize {
+        let mut all = self.transactions.iter();
+        let last = all.rposition(|transaction| set.contains(&transaction.gtid()));
+        last.map_or(0, |at| at + 1)
+    }
+
     /// What it says of itself.
     pub fn facts(&self) -> SourceFacts {
         let (version, checksum) = self.describes_itself();

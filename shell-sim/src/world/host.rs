@@ -9,6 +9,7 @@ use kingbus_core::types::{ReplicaId, SegmentId};
 use super::TICK_US;
 use super::event::Event;
 use crate::disk::Disk;
+use crate::oracles::Told;
 use crate::rng::Rng;
 use crate::schedule::Settings;
 use crate::source::Link;
@@ -39,8 +40,8 @@ pub struct Host {
     pub link: Option<Link>,
     /// What it said of its source last.
     pub said: String,
-    /// What it must say of the source it has connected to, if that cannot be followed.
-    pub refuses: Option<&'static str>,
+    /// What it was told by the source it has connected to, if it must be judged.
+    pub told: Option<Told>,
     /// Whether a `SourceRead` is under way.
     pub reading: bool,
     /// Replicas that dump from it.
@@ -88,7 +89,7 @@ impl Host {
             serves: false,
             link: None,
             said: String::new(),
-            refuses: None,
+            told: None,
             reading: false,
             replicas: BTreeMap::new(),
             last_replica: 0,

@@ -67,7 +67,7 @@ impl World {
         let host = &mut self.hosts[node];
         host.link = Some(Link::new(epoch, number));
         host.reading = false;
-        host.refuses = None;
+        host.told = None;
         self.note(Note::Connect {
             node: node as u64 + 1,
             epoch: epoch.0,
@@ -149,7 +149,7 @@ impl World {
         for set in [&facts.purged, &facts.executed] {
             self.oracles.history.may_begin_after(set.clone());
         }
-        self.judge_expected(node, &facts);
+        self.source_told(node, &facts);
         self.input(
             node,
             life,
@@ -248,7 +248,7 @@ impl World {
             return Ok(());
         }
         host.link = None;
-        host.refuses = None;
+        host.told = None;
         self.note(Note::Disconnect {
             node: node as u64 + 1,
             epoch: epoch.0,

@@ -6,13 +6,9 @@ use kingbus_core::node::port::StoredFile;
 use kingbus_core::node::status::Status;
 
 use super::{Event, World};
-use crate::oracles::{Violation, a_refused_source_is_reported};
+use crate::oracles::{LACKS, PURGED, Told, Violation, a_refused_source_is_reported};
 use crate::schedule::Upstream;
 use crate::trace::Note;
-
-/// How a node begins to say that it cannot follow a source.
-const LACKS: &str = "the source lacks transactions that the store has";
-const PURGED: &str = "the source purged transactions that the store needs";
 
 /// The number of the source that an operator has named.
 pub(super) fn source_number(definition: &SourceDefinition) -> u64 {
@@ -65,11 +61,10 @@ impl World {
 
     /// Transactions that every source must have: those the store will never have.
     fn floor(&self) -> usize {
-        let purged = self.oracles.history.purged();
-        let all = self.sources.primary().transactions();
-        let last = all.iter().rposition(|t| purged.contains(&t.gtid()));
         let begin_after = self.schedule.settings.begin_after as usize;
-        last.map_or(0, |at| at + 1).max(begin_after)
+        let mut never = self.sources.history(0).prefix(begin_after);
+        never.union(self.oracles.history.purged());
+        self.sources.primary().upto(&never)
     }
 
     /// A replica of the source takes over; the operator names it.
@@ -188,23 +183,11 @@ impl World {
         Ok(())
     }
 
-    /// What a node must say of a source with these facts.
-    pub(super) fn judge_expected(&mut self, node: usize, facts: &SourceFacts) {
+    /// A source has said this of itself. A node is asked only for what it has said that it has.
+    pub(super) fn source_told(&mut self, node: usize, facts: &SourceFacts) {
         let host = &mut self.hosts[node];
-        // Only what it has said that it has: it may have more by now.
-        let mut lacking = host.executed.minus(&facts.executed);
-        lacking.subtract(&facts.owned);
         let begun = !self.oracles.history.files.is_empty() && !host.executed.is_empty();
-        let needs = !facts
-            .purged
-            .minus(self.oracles.history.executed())
-            .is_empty();
-        host.refuses = match (needs, lacking.is_empty()) {
-            (_, _) if !begun => None,
-            (true, _) => Some(PURGED),
-            (false, false) => Some(LACKS),
-            (false, true) => None,
-        };
+        host.told = begun.then(|| Told::new(&host.executed, facts));
     }
 
     /// A node that does not follow its source says why.
@@ -218,8 +201,9 @@ impl World {
             self.note(Note::SourceRefused { node, why });
             self.hosts[node as usize - 1].said = error.to_owned();
         }
-        match self.hosts[node].refuses {
-            Some(due) => a_refused_source_is_reported(status, due),
+        let stored = self.oracles.history.executed();
+        match &self.hosts[node].told {
+            Some(told) => a_refused_source_is_reported(status, told, stored),
             None => Ok(()),
         }
     }
