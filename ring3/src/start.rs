@@ -4,7 +4,7 @@ use kingbus_core::node::index::Row;
 use kingbus_core::node::members::Members;
 use kingbus_core::node::port::Input;
 use kingbus_core::node::{Config, Node};
-use kingbus_core::types::NodeId;
+use kingbus_core::types::{Index, NodeId};
 use kingbus_sim::disk::Disk;
 use kingbus_sim::oracles::{Violation, a_crash_is_not_damage};
 use kingbus_sim::plant::Plant;
@@ -43,6 +43,7 @@ impl World {
             Err(damage) => return a_crash_is_not_damage(node, &damage.to_string()),
         };
         let recovered = opened.recovered;
+        self.applied_at_the_start(node, recovered.applied.index)?;
         let disk = &self.hosts[node].disk;
         let body = |row: &Row| disk.row_body(row).to_vec();
         self.oracles
@@ -58,6 +59,22 @@ impl World {
             Node::new(self.config(node), recovered),
             self.hosts[node].life,
         ))
+    }
+
+    /// A record says of what is committed as much as its entry came with: a node may recover as applied what
+    /// no running node has applied.
+    fn applied_at_the_start(&mut self, node: usize, applied: Index) -> Result<(), Violation> {
+        let state = &self.oracles.state;
+        if state.last().is_some_and(|(last, _)| applied <= last) {
+            return Ok(());
+        }
+        let index = &self.hosts[node].disk.index;
+        for row in index.rows(state.next(node), applied.next(), usize::MAX) {
+            let body = self.hosts[node].disk.row_body(&row);
+            self.oracles.applied(node, &row, body, &self.sources)?;
+            self.members_applied(node, &row)?;
+        }
+        Ok(())
     }
 
     fn config(&self, node: usize) -> Config {

@@ -267,9 +267,9 @@ impl Node {
         }
     }
 
-    /// Each record carries the commit index that came with it, not only what is applied: a voter whose log has
-    /// the end of a joint change knows from the same record that its beginning is committed, and never elects
-    /// by the configuration before it again (raft-rs takes a configuration when it is applied).
+    /// Each record carries the commit index that came with it, not only what is applied: a voter whose log
+    /// has the end of a joint change knows from the same record that its beginning is committed, and never
+    /// elects by the configuration before it again (raft-rs takes a configuration when it is applied).
     fn write(&mut self, hard: Option<HardState>, entries: &[Entry]) {
         let commit = match planted(Bug::CommitWrittenLate) {
             true => self.applied.index,

@@ -97,8 +97,13 @@ impl StateMachineSafety {
         self.entries.get(at).map(|entry| entry.term)
     }
 
+    /// The entry that a node applies next.
+    pub fn next(&self, node: usize) -> Index {
+        Index(self.next[node])
+    }
+
     /// The last entry applied by any node, and its term.
-    pub(super) fn last(&self) -> Option<(Index, u64)> {
+    pub fn last(&self) -> Option<(Index, u64)> {
         let entry = self.entries.last()?;
         Some((Index(self.entries.len() as u64), entry.term))
     }

@@ -1,7 +1,7 @@
 //! A node starts: its disk is recovered as a shell does it.
 
 use kingbus_core::log::Recovered;
-use kingbus_core::node::index::{IndexOp, Row};
+use kingbus_core::node::index::{Content, IndexOp, Row};
 use kingbus_core::node::members::Members;
 use kingbus_core::node::{Config, Node};
 use kingbus_core::types::{Index, NodeId, SegmentId};
@@ -44,6 +44,7 @@ impl World {
         if self.dies_starting(node)? {
             return Ok(());
         }
+        self.applied_at_the_start(node, opened.recovered.applied.index)?;
         let interrupted = self.oracles.logs.interrupted;
         let disk = &self.hosts[node].disk;
         let body = |row: &Row| disk.row_body(row).to_vec();
@@ -87,6 +88,31 @@ impl World {
         let first_tick = host.rng.range(1, TICK_US);
         self.after(first_tick, Event::Tick { node, life });
         self.drain(node, life)
+    }
+
+    /// A record says of what is committed as much as its entry came with: a node may recover as applied what
+    /// no running node has applied.
+    fn applied_at_the_start(&mut self, node: usize, applied: Index) -> Result<(), Violation> {
+        for row in self.unseen_rows(node, applied) {
+            let body = self.hosts[node].disk.row_body(&row).to_vec();
+            self.oracles.applied(node, &row, &body, &self.sources)?;
+            self.members_applied(node, &row)?;
+            if row.content == Content::Command {
+                self.purge_applied(node, row.index, &body)?;
+            }
+            self.probes.hit("applied_first_at_a_start");
+        }
+        Ok(())
+    }
+
+    /// What the node has not applied while it ran, if some of it no node has.
+    fn unseen_rows(&self, node: usize, applied: Index) -> Vec<Row> {
+        let state = &self.oracles.state;
+        if state.last().is_some_and(|(last, _)| applied <= last) {
+            return Vec::new();
+        }
+        let index = &self.hosts[node].disk.index;
+        index.rows(state.next(node), applied.next(), usize::MAX)
     }
 
     fn probe_recovery(&mut self, checkpoint: bool, recovered: &Recovered, ops: &[Vec<IndexOp>]) {
