@@ -133,6 +133,7 @@ impl Node {
     /// Whether a message of another node is left out.
     pub(super) fn leaves_out(&self, message: &Message) -> bool {
         let proposal = message.msg_type == MessageType::MsgPropose;
-        self.waits_for_disk() || (proposal && self.log_is_full())
+        let stand = message.msg_type == MessageType::MsgTimeoutNow;
+        self.waits_for_disk() || (proposal && self.log_is_full()) || (stand && self.is_restoring())
     }
 }

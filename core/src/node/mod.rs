@@ -144,7 +144,7 @@ impl Node {
 
     fn tick(&mut self) {
         self.now = Tick(self.now.0 + 1);
-        if !self.out_of_cluster() && !self.waits_for_disk() {
+        if !self.out_of_cluster() && !self.waits_for_disk() && !self.is_restoring() {
             self.raft.tick();
         }
         self.note_commit_when_idle();

@@ -341,6 +341,12 @@ impl Node {
         }
     }
 
+    /// Whether a snapshot is not on the disk yet. Until then this node does not stand for election: raft-rs
+    /// looks for changes of members in what was not applied, and that begins before the snapshot.
+    pub(super) fn is_restoring(&self) -> bool {
+        self.pending.iter().any(|ready| ready.snapshot.is_some())
+    }
+
     fn apply_to(&mut self, last: Index) {
         while self.applied.index < last {
             let index = self.applied.index.next();
