@@ -3,7 +3,7 @@
 use kingbus_core::gtid::Uuid;
 use kingbus_core::log::Recovered;
 use kingbus_core::node::config::PENDING_MAX;
-use kingbus_core::node::members::{Member, Members, Role};
+use kingbus_core::node::members::{Member, Members};
 use kingbus_core::node::peer::Envelope;
 use kingbus_core::node::port::{
     AdminEffect, AdminInput, DiskEffect, DiskInput, Effect, Input, PeerInput,
@@ -15,12 +15,7 @@ use raft::eraftpb::{Message, MessageType};
 
 /// Node 2 of three, with an empty disk.
 fn node() -> Node {
-    let voter = |id| Member {
-        id: NodeId(id),
-        address: format!("n{id}"),
-        role: Role::Voter,
-        outgoing: false,
-    };
+    let voter = |id| Member::voter(NodeId(id), format!("n{id}"));
     let config = Config {
         id: NodeId(2),
         members: Members::new((1..=3).map(voter).collect()),

@@ -7,7 +7,7 @@ use kingbus_core::log::Recovered;
 use kingbus_core::node::applied::Applied;
 use kingbus_core::node::catalog::{Sealed, SourceDefinition, SourceFacts, Start};
 use kingbus_core::node::index::{BinlogFile, Checkpoint, ChunkRow, Content, Row};
-use kingbus_core::node::members::{Member, MemberChange, Members, Role};
+use kingbus_core::node::members::{Member, MemberChange, Members};
 use kingbus_core::node::peer::Envelope;
 use kingbus_core::node::port::{
     AdminInput, DiskInput, DumpRequest, Input, PeerInput, ReplicaInput, SourceInput,
@@ -26,12 +26,7 @@ fn set(text: &str) -> GtidSet {
 fn config() -> Config {
     Config {
         id: NodeId(1),
-        members: Members::new(vec![Member {
-            id: NodeId(1),
-            address: String::new(),
-            role: Role::Voter,
-            outgoing: false,
-        }]),
+        members: Members::new(vec![Member::voter(NodeId(1), "")]),
         cluster: Uuid([7; 16]),
         server_id: 33_070,
         seed: 5,

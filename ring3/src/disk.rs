@@ -77,44 +77,13 @@ impl World {
         Some(seq)
     }
 
-    fn answer(&self, node: usize, question: DiskEffect) -> Option<DiskInput> {
+    fn answer(&self, node: usize, question: &DiskEffect) -> Option<DiskInput> {
         let disk = &self.hosts[node].disk;
-        match question {
-            DiskEffect::ReadRows {
-                token,
-                from,
-                to,
-                rows_max,
-            } => {
-                let fit = self.schedule.settings.read_rows_max.max(1) as usize;
-                let rows = disk.index.rows(from, to, rows_max.min(fit));
-                Some(DiskInput::Rows { token, rows })
-            }
-            DiskEffect::ReadCheckpoint { token, at } => {
-                let checkpoint = disk.index.checkpoint(at);
-                Some(DiskInput::Checkpoint { token, checkpoint })
-            }
-            DiskEffect::ReadFile { token, at } => {
-                let file = disk.index.file(at);
-                Some(DiskInput::File { token, file })
-            }
-            DiskEffect::ReadBody { token, span } => {
-                let body = Bytes::copy_from_slice(disk.segments.bytes(span));
-                Some(DiskInput::Body { token, body })
-            }
-            DiskEffect::ReadFiles {
-                token,
-                from,
-                files_max,
-            } => {
-                let files = disk.index.files(from, files_max);
-                Some(DiskInput::Files { token, files })
-            }
-            DiskEffect::Create { .. }
-            | DiskEffect::Write { .. }
-            | DiskEffect::Forget { .. }
-            | DiskEffect::Index(_) => None,
+        if let DiskEffect::ReadBody { token, span } = *question {
+            let body = Bytes::copy_from_slice(disk.segments.bytes(span));
+            return Some(DiskInput::Body { token, body });
         }
+        disk.answer(question, &self.schedule.settings)
     }
 }
 
@@ -130,7 +99,7 @@ pub async fn read(
     let answer = {
         let world = shared.lock();
         let here = world.hosts[node].is(life);
-        here.then(|| world.answer(node, question)).flatten()
+        here.then(|| world.answer(node, &question)).flatten()
     };
     if let Some(answer) = answer {
         // The node may have died meanwhile.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kingbus_core::node::port::{DiskInput, Input};
-use kingbus_sim::schedule::{Fault, IndexLoss, Moment, Settings, Sides, Target, What};
+use kingbus_sim::schedule::{Fault, Moment, Settings, Sides, Target, What};
 use kingbus_sim::trace::Note;
 use madsim::net::NetSim;
 use madsim::runtime::Handle;
@@ -83,13 +83,7 @@ pub enum Over {
 impl World {
     /// The node a fault is about, from 0.
     pub fn resolve(&self, target: Target) -> usize {
-        let nodes = self.hosts.len();
-        let leader = self.oracles.elections.leader().unwrap_or(0);
-        match target {
-            Target::Node(number) => (number.max(1) as usize - 1) % nodes,
-            Target::Leader => leader,
-            Target::Follower => (leader + 1) % nodes,
-        }
+        target.resolve(self.hosts.len(), self.oracles.elections.leader())
     }
 
     /// A fault begins. Some: what it undoes when it is over.
@@ -174,7 +168,7 @@ impl World {
                 None
             }
             What::SetSource => {
-                self.operator.again();
+                self.naming.again();
                 None
             }
             What::ReplicaCut { replica, moment } => {
@@ -257,31 +251,14 @@ impl World {
                 let life = host.life;
                 self.crash(node, life, fault);
             }
-            Moment::Syncing | Moment::Inside | Moment::Starting => host.armed.push(fault),
+            Moment::Syncing | Moment::Inside | Moment::Starting => host.armed.arm(fault),
             Moment::Effects(count) => host.effects_left = Some((count, fault)),
         }
     }
 
     /// A crash that waits for this moment.
     pub fn take_armed(&mut self, node: usize, moment: Moment) -> Option<usize> {
-        let faults = &self.schedule.faults;
-        let host = &mut self.hosts[node];
-        let waits = |fault: &usize| match &faults[*fault].what {
-            What::Crash { moment: due, .. } => *due == moment,
-            _ => false,
-        };
-        let at = host.armed.iter().position(waits)?;
-        Some(host.armed.remove(at))
-    }
-
-    /// A node dies: what waited for its moment waits no more, unless for the next start.
-    fn disarm(&mut self, node: usize) {
-        let faults = &self.schedule.faults;
-        let waits = |fault: &usize| match &faults[*fault].what {
-            What::Crash { moment, .. } => *moment == Moment::Starting,
-            _ => false,
-        };
-        self.hosts[node].armed.retain(waits);
+        self.hosts[node].armed.take(&self.schedule.faults, moment)
     }
 
     /// Counts a node's effects; true: it crashes before the next one.
@@ -308,13 +285,10 @@ impl World {
             return;
         }
         let Fault { for_ms, what, .. } = &self.schedule.faults[fault];
-        let index = match what {
-            What::Crash { index, .. } | What::CrashAll { index } => *index,
-            _ => IndexLoss::Kept,
-        };
+        let index = what.index_loss();
         let after_ms = (*for_ms).max(1);
-        self.disarm(node);
         let host = &mut self.hosts[node];
+        host.armed.died(&self.schedule.faults);
         host.stop();
         let (writes, lost) = host.disk.crash(&self.schedule.settings, index);
         // What a stopped process was about to do is lost with it.
@@ -355,13 +329,10 @@ impl World {
     }
 
     fn isolate(&mut self, node: usize, sides: Sides, begins: bool) {
-        for peer in (0..self.hosts.len()).filter(|peer| *peer != node) {
-            for (from, to, except) in [(node, peer, Sides::In), (peer, node, Sides::Out)] {
-                if sides != except && begins {
-                    self.cut(from, to);
-                } else if sides != except {
-                    self.mend(from, to);
-                }
+        for (from, to) in sides.links(node, self.hosts.len()) {
+            match begins {
+                true => self.cut(from, to),
+                false => self.mend(from, to),
             }
         }
     }

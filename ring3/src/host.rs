@@ -9,7 +9,7 @@ use kingbus_core::node::port::Input;
 use kingbus_core::types::{ReplicaId, TICK_MS};
 use kingbus_sim::disk::Disk;
 use kingbus_sim::rng::Rng;
-use kingbus_sim::schedule::Settings;
+use kingbus_sim::schedule::{Armed, Settings};
 use tokio::sync::{Notify, mpsc};
 
 const TICK_US: u64 = TICK_MS * 1_000;
@@ -39,7 +39,7 @@ pub struct Host {
     /// Effects still to be carried out before it crashes, and the fault that says so.
     pub effects_left: Option<(u64, usize)>,
     /// Crashes that wait for their moment.
-    pub armed: Vec<usize>,
+    pub armed: Armed,
     /// The version and checksum algorithm that it tells replicas.
     pub greeting: Option<(String, String)>,
     /// What it said last of its executed set.
@@ -91,7 +91,7 @@ impl Host {
             last_replica: 0,
             last_seq: 0,
             effects_left: None,
-            armed: Vec::new(),
+            armed: Armed::default(),
             greeting: None,
             executed: GtidSet::new(),
             applied: 0,

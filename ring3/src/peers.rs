@@ -1,9 +1,10 @@
 //! Messages between nodes, as datagrams of madsim: each may be lost, and later ones overtake it.
 
-use bytes::{Bytes, BytesMut};
-use kingbus_core::node::peer::{Body, Envelope};
+use bytes::Bytes;
+use kingbus_core::node::peer::Envelope;
 use kingbus_core::node::port::{Input, PeerInput};
 use kingbus_core::types::{Index, NodeId};
+use kingbus_sim::frames::{alter, frame_bytes, kind_name};
 use kingbus_sim::oracles::{Violation, frames_read_back};
 use kingbus_sim::plant::Plant;
 use kingbus_sim::trace::{Note, mark};
@@ -13,15 +14,10 @@ use tokio::sync::mpsc;
 
 use crate::address;
 use crate::driver::Driver;
-use crate::host::Host;
 use crate::world::{Shared, World, now_us};
 
 /// Messages to one peer that wait to be sent, at most.
 pub const WAITING_MAX: usize = 64;
-
-/// Of a million frames with payload: how many a planted defect alters. Longer ones have payload.
-const ALTERED_PPM: u64 = 50_000;
-const ALTERED_FROM: usize = 400;
 
 /// Sends what waits for a peer. A sender's number tells its messages apart at the other end.
 pub async fn talk(endpoint: Endpoint, from: usize, to: usize, mut frames: mpsc::Receiver<Bytes>) {
@@ -60,25 +56,6 @@ pub async fn listen(
     }
 }
 
-/// A frame as a shell puts it on the wire: payloads that lie in the log are read. `altered`: a planted
-/// defect changes a byte of it now and then.
-fn frame_bytes(host: &mut Host, envelope: Envelope, altered: bool) -> Bytes {
-    let frame = envelope.into_frame();
-    let mut bytes = BytesMut::with_capacity(frame.len());
-    bytes.extend_from_slice(&frame.head);
-    for body in &frame.bodies {
-        match body {
-            Body::Bytes(body) => bytes.extend_from_slice(body),
-            Body::Span(span) => bytes.extend_from_slice(host.disk.segments.bytes(*span)),
-        }
-    }
-    if altered && bytes.len() > ALTERED_FROM && host.rng.chance(ALTERED_PPM) {
-        let at = bytes.len() - ALTERED_FROM / 2;
-        bytes[at] ^= 1;
-    }
-    bytes.freeze()
-}
-
 impl Driver {
     /// A message goes to another node.
     pub fn send(&mut self, world: &mut World, envelope: Envelope) -> Result<(), Violation> {
@@ -88,7 +65,7 @@ impl Driver {
         let mut note = Note::Sent {
             from: self.number(),
             to: envelope.to.0,
-            kind: name(message.msg_type),
+            kind: kind_name(message.msg_type),
             term,
             index: message.index,
             entries: message.entries.len() as u64,
@@ -114,9 +91,13 @@ impl Driver {
             let index = Index(message.index);
             world.oracles.answers(self.node, index, term)?;
         }
-        let altered = world.plant == Some(Plant::AlteredBytes);
-        let frame = frame_bytes(&mut world.hosts[self.node], envelope, altered);
-        if self.outboxes[to].try_send(frame).is_err() {
+        let host = &mut world.hosts[self.node];
+        let read = |span| Some(Bytes::copy_from_slice(host.disk.segments.bytes(span)));
+        let mut frame = frame_bytes(envelope, read).expect("nothing fails to be read");
+        if world.plant == Some(Plant::AlteredBytes) {
+            alter(&mut frame, &mut host.rng);
+        }
+        if self.outboxes[to].try_send(frame.freeze()).is_err() {
             if let Note::Sent { lost, .. } = &mut note {
                 *lost = true;
             }
@@ -126,20 +107,5 @@ impl Driver {
         }
         world.note(note);
         Ok(())
-    }
-}
-
-fn name(kind: MessageType) -> &'static str {
-    match kind {
-        MessageType::MsgAppend => "append",
-        MessageType::MsgAppendResponse => "appended",
-        MessageType::MsgHeartbeat => "heartbeat",
-        MessageType::MsgHeartbeatResponse => "heartbeat-answer",
-        MessageType::MsgRequestVote => "vote?",
-        MessageType::MsgRequestVoteResponse => "vote",
-        MessageType::MsgRequestPreVote => "pre-vote?",
-        MessageType::MsgRequestPreVoteResponse => "pre-vote",
-        MessageType::MsgTimeoutNow => "time-out-now",
-        _ => "other",
     }
 }

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use kingbus_core::gtid::GtidSet;
 use kingbus_core::node::catalog::SourceFacts;
-use kingbus_sim::oracles::Violation;
 use kingbus_sim::rng::Rng;
 use kingbus_sim::source::{Piece, Stream};
 use kingbus_sim::trace::Note;
@@ -234,8 +233,7 @@ impl World {
     }
 
     /// The source takes it that a node has all transactions before this one, safe. `by_itself`: because
-    /// it passes over what the request names. MySQL takes a place behind all it has sent for an
-    /// acknowledgement of it, when it passes over something there.
+    /// it passes over what the request names.
     fn source_acknowledged(&mut self, history: usize, before: usize, by_itself: bool) {
         let Some(source) = self.sources.present(history) else {
             return;
@@ -244,17 +242,8 @@ impl World {
         if !source.up || !source.semi_sync.is_there() || before <= known {
             return;
         }
-        let told: Result<(), Violation> =
-            source.transactions()[known..before]
-                .iter()
-                .try_for_each(|transaction| {
-                    let gtid = transaction.gtid();
-                    let ours = self.oracles.history.executed().contains(&gtid);
-                    match by_itself && !ours {
-                        true => Ok(()),
-                        false => self.oracles.acknowledge(&gtid),
-                    }
-                });
+        let told = &source.transactions()[known..before];
+        let told = self.oracles.source_acknowledges(told, by_itself);
         source.acknowledge(before);
         self.judge(told);
         let before = before as u64;

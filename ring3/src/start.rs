@@ -1,18 +1,17 @@
 //! A node starts: its disk is recovered as a shell does it.
 
 use kingbus_core::node::index::Row;
-use kingbus_core::node::members::Members;
 use kingbus_core::node::port::Input;
 use kingbus_core::node::{Config, Node};
-use kingbus_core::types::{Index, NodeId};
+use kingbus_core::types::Index;
 use kingbus_sim::disk::Disk;
 use kingbus_sim::oracles::{Violation, a_crash_is_not_damage};
 use kingbus_sim::plant::Plant;
-use kingbus_sim::schedule::Moment;
+use kingbus_sim::schedule::{CLUSTER, Moment};
 use kingbus_sim::trace::Note;
 use tokio::sync::mpsc;
 
-use crate::world::{CLUSTER, World, now_us};
+use crate::world::{World, now_us};
 
 /// Effects that a node carries out at most which dies at its start.
 const EFFECTS_MAX: u64 = 8;
@@ -33,8 +32,7 @@ impl World {
         host.inbox = Some(inbox);
         host.heard_us = now_us();
         host.disk.lies = self.plant == Some(Plant::WrittenBeforeDurable);
-        let starting = self.take_armed(node, Moment::Starting);
-        let host = &mut self.hosts[node];
+        let starting = host.armed.take(&self.schedule.faults, Moment::Starting);
         if let Some(fault) = starting {
             host.effects_left = Some((host.rng.range(0, EFFECTS_MAX), fault));
         }
@@ -77,22 +75,12 @@ impl World {
         Ok(())
     }
 
+    /// What is purged is ring 1's alone.
     fn config(&self, node: usize) -> Config {
-        let members = self.schedule.members();
-        let inside = members.get(NodeId(node as u64 + 1)).is_some();
-        let members = if inside { members } else { Members::default() };
         Config {
-            id: NodeId(node as u64 + 1),
-            members,
-            cluster: CLUSTER,
-            server_id: 33_070,
-            seed: self.schedule.seed,
-            segment_bytes: self.schedule.settings.segment_bytes,
-            checkpoint_bytes: self.schedule.settings.checkpoint_bytes,
-            recent_rows_max: self.schedule.settings.recent_rows_max as usize,
-            // What is purged is ring 1's alone.
             retain_bytes: None,
             retain_slack_bytes: 0,
+            ..self.schedule.config(node)
         }
     }
 }

@@ -41,7 +41,8 @@ impl World {
                 None
             }
             Upstream::LoseTail { transactions } => self.source_down().then(|| {
-                self.sources.lose_tail(transactions as usize);
+                let lost = (transactions as usize).min(self.beyond_floor());
+                self.sources.lose_tail(lost);
                 Over::SourceDown
             }),
             Upstream::Purge { keep } => {
@@ -95,8 +96,7 @@ impl World {
 
     /// A replica of the source takes over; the operator names it.
     fn promote(&mut self, lag: usize, errant: usize, dead: bool) {
-        let most = self.sources.primary().transactions().len();
-        let lag = lag.min(most.saturating_sub(self.floor()));
+        let lag = lag.min(self.beyond_floor());
         if dead {
             self.source_down();
         }
@@ -105,22 +105,16 @@ impl World {
         self.name_again();
     }
 
-    /// Transactions that every source must have: those the store will never have.
-    fn floor(&self) -> usize {
-        let begin_after = self.schedule.settings.begin_after as usize;
-        let mut never = self.sources.history(0).prefix(begin_after);
-        never.union(self.oracles.history.purged());
-        self.sources.primary().upto(&never)
+    /// How many transactions a source may lack of those that the primary has.
+    fn beyond_floor(&self) -> usize {
+        let begin_after = self.schedule.settings.begin_after;
+        let purged = self.oracles.history.purged();
+        self.sources.beyond_floor(purged, begin_after)
     }
 
-    /// The source gets what it lacks of the store's, as a replica of the store would that was set up with
-    /// what the store never had.
+    /// The source gets what it lacks of the store's.
     fn catch_up(&mut self) {
-        let history = &self.oracles.history;
-        let mut recipes = self.sources.recipes(history.purged());
-        recipes.extend(history.transactions().iter().map(|stored| stored.recipe));
-        let source = self.sources.primary_mut();
-        if source.up && source.catch_up(recipes.into_iter()) > 0 {
+        if self.sources.catch_up(&self.oracles.history) {
             self.source_news.notify_waiters();
         }
     }
@@ -137,9 +131,8 @@ impl World {
     /// All faults are over. A source that cannot be followed any more is replaced by one that has
     /// everything, as the store says that it must.
     pub fn settle_upstream(&mut self) {
-        let source = self.sources.primary();
-        let needed = source.purged().minus(self.oracles.history.executed());
-        if source.lost || !needed.is_empty() {
+        let executed = self.oracles.history.executed();
+        if self.sources.cannot_be_followed(executed) {
             self.catch_up();
             self.promote(0, 0, false);
         }

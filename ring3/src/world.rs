@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use kingbus_core::gtid::Uuid;
+use kingbus_sim::operator::{Naming, Wishes};
 use kingbus_sim::oracles::{Oracles, Violation};
 use kingbus_sim::plant::Plant;
 use kingbus_sim::replica::Replica;
@@ -14,11 +14,6 @@ use madsim::time::TimeHandle;
 use tokio::sync::{Notify, mpsc};
 
 use crate::host::Host;
-use crate::members::Wishes;
-use crate::watch::Operator;
-
-/// The cluster's UUID.
-pub const CLUSTER: Uuid = Uuid([0x0c; 16]);
 
 /// Microseconds since the beginning, by madsim's clock.
 pub fn now_us() -> u64 {
@@ -64,8 +59,8 @@ pub struct World {
     pub armed_source: bool,
     /// The replicas.
     pub clients: Vec<Client>,
-    /// The operator.
-    pub operator: Operator,
+    /// How the operator names the source.
+    pub naming: Naming,
     /// What the operator wants of the members.
     pub wishes: Wishes,
     /// The oracles.
@@ -125,7 +120,7 @@ impl Shared {
             source_news: Arc::new(Notify::new()),
             source_cut: Arc::new(Notify::new()),
             armed_source: false,
-            operator: Operator::default(),
+            naming: Naming::default(),
             wishes: Wishes::default(),
             oracles: Oracles::new(nodes as usize, schedule.members()),
             trace,

@@ -5,7 +5,10 @@
 //! [`oracles`] watch. First come the faults, then everything heals and must be everywhere in time.
 
 pub mod disk;
+pub mod frames;
+pub mod lacks;
 pub mod network;
+pub mod operator;
 pub mod oracles;
 pub mod plant;
 #[cfg(feature = "planted")]

@@ -186,7 +186,7 @@ mod tests {
 
     use kingbus_core::node::catalog::{SourceDefinition, Start};
     use kingbus_core::node::config::RECENT_ROWS_MAX_DEFAULT;
-    use kingbus_core::node::members::{Member, Members, Role};
+    use kingbus_core::node::members::{Member, Members};
     use kingbus_core::node::status::Status;
     use kingbus_core::node::{Config, Node};
     use kingbus_core::types::NodeId;
@@ -229,12 +229,7 @@ mod tests {
         };
         let config = Config {
             id: NodeId(1),
-            members: Members::new(vec![Member {
-                id: NodeId(1),
-                address: String::new(),
-                role: Role::Voter,
-                outgoing: false,
-            }]),
+            members: Members::new(vec![Member::voter(NodeId(1), "")]),
             cluster: CLUSTER,
             server_id: 1,
             seed: 1,

@@ -180,7 +180,7 @@ fn write(file: File, path: &Path, frames: &Receiver<Bytes>, waiting: &AtomicU64)
 #[cfg(test)]
 mod tests {
     use kingbus_core::gtid::Uuid;
-    use kingbus_core::node::members::{Member, Members, Role};
+    use kingbus_core::node::members::{Member, Members};
     use kingbus_core::recording::{Part, Reading};
     use kingbus_core::types::NodeId;
 
@@ -189,12 +189,7 @@ mod tests {
     fn config() -> Config {
         Config {
             id: NodeId(1),
-            members: Members::new(vec![Member {
-                id: NodeId(1),
-                address: String::new(),
-                role: Role::Voter,
-                outgoing: false,
-            }]),
+            members: Members::new(vec![Member::voter(NodeId(1), "")]),
             cluster: Uuid([7; 16]),
             server_id: 1,
             seed: 1,

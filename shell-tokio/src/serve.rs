@@ -8,7 +8,7 @@ use std::time::Duration;
 use kingbus_core::auth::Password;
 use kingbus_core::gtid::Uuid;
 use kingbus_core::log::Damage;
-use kingbus_core::node::members::{Member, Members, Role};
+use kingbus_core::node::members::{Member, Members};
 use kingbus_core::node::status::{DiskStatus, SourceStatus, Status};
 use kingbus_core::node::{self, Node};
 use kingbus_core::replica::{Account, Identity};
@@ -231,12 +231,7 @@ impl Base<'_> {
         // A node that joins learns from the log who belongs to the cluster.
         let joins = config.cluster.as_ref().is_some_and(|c| c.join);
         let members = nodes.iter().filter(|_| !joins);
-        let members = members.map(|(id, address)| Member {
-            id: NodeId(*id),
-            address: address.clone(),
-            role: Role::Voter,
-            outgoing: false,
-        });
+        let members = members.map(|(id, address)| Member::voter(NodeId(*id), address.as_str()));
         let [a, b, c, d, e, f, g, h, ..] = uuid.0;
         node::Config {
             id: NodeId(config.node()),

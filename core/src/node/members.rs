@@ -37,6 +37,18 @@ pub struct Member {
     pub outgoing: bool,
 }
 
+impl Member {
+    /// A voter, while no change runs.
+    pub fn voter(id: NodeId, address: impl Into<String>) -> Member {
+        Member {
+            id,
+            address: address.into(),
+            role: Role::Voter,
+            outgoing: false,
+        }
+    }
+}
+
 /// What a member is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Role {

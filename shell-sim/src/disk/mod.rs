@@ -1,6 +1,7 @@
 //! A node's disk: segment files whose writes are pending until they are synced, and an index that
 //! is never synced.
 
+mod answer;
 mod flaws;
 mod index;
 pub mod open;

@@ -27,7 +27,7 @@ use super::{
     Configurations, ElectionSafety, Logs, OneHistory, OneVoteATerm, Purges, StateMachineSafety,
     Violation, one_dump_a_replica,
 };
-use crate::source::Sources;
+use crate::source::{Sources, Transaction};
 
 /// All that remember something, and what they go by.
 #[derive(Debug)]
@@ -184,7 +184,7 @@ impl Oracles {
     }
 
     /// The source is told that a transaction is safe.
-    pub fn acknowledge(&mut self, transaction: &Gtid) -> Result<(), Violation> {
+    fn acknowledge(&mut self, transaction: &Gtid) -> Result<(), Violation> {
         let place = self.history.place_of(transaction);
         let with_term = |index: Index| {
             let term = self.state.term(index);
@@ -193,6 +193,26 @@ impl Oracles {
         let place = place.map(|place| place.map(with_term));
         self.acknowledged
             .acknowledge(transaction, place, &self.logs, &self.members)
+    }
+
+    /// A source takes these to be safe. `by_itself`: because it passes over what a request names; MySQL
+    /// takes a place behind all it has sent for an acknowledgement of it, when it passes over something
+    /// there. Whether it told itself of some that the store does not have.
+    pub fn source_acknowledges(
+        &mut self,
+        transactions: &[Transaction],
+        by_itself: bool,
+    ) -> Result<bool, Violation> {
+        let mut to_itself = false;
+        for transaction in transactions {
+            let gtid = transaction.gtid();
+            if by_itself && !self.history.executed().contains(&gtid) {
+                to_itself = true;
+            } else {
+                self.acknowledge(&gtid)?;
+            }
+        }
+        Ok(to_itself)
     }
 
     /// A replica has a transaction.

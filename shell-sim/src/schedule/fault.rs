@@ -27,6 +27,18 @@ pub enum Target {
     Follower,
 }
 
+impl Target {
+    /// The node it is, from 0, of so many; without a leader so far, the first one is taken for it.
+    pub fn resolve(self, nodes: usize, leader: Option<usize>) -> usize {
+        let leader = leader.unwrap_or(0);
+        match self {
+            Target::Node(number) => (number.max(1) as usize - 1) % nodes,
+            Target::Leader => leader,
+            Target::Follower => (leader + 1) % nodes,
+        }
+    }
+}
+
 /// When exactly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Moment {
@@ -63,6 +75,17 @@ pub enum Sides {
     In,
     /// What it sends.
     Out,
+}
+
+impl Sides {
+    /// The links that are cut when a node is, of so many, by their ends.
+    pub fn links(self, node: usize, nodes: usize) -> Vec<(usize, usize)> {
+        let others = (0..nodes).filter(|peer| *peer != node);
+        let both = others.flat_map(|peer| [(node, peer, Sides::In), (peer, node, Sides::Out)]);
+        both.filter(|(.., except)| self != *except)
+            .map(|(from, to, _)| (from, to))
+            .collect()
+    }
 }
 
 /// What an operator does with a node.
@@ -180,4 +203,14 @@ pub enum What {
         /// So many milliseconds for each piece.
         by_ms: u64,
     },
+}
+
+impl What {
+    /// What becomes of the index of a node that dies by this.
+    pub fn index_loss(&self) -> IndexLoss {
+        match self {
+            What::Crash { index, .. } | What::CrashAll { index } => *index,
+            _ => IndexLoss::Kept,
+        }
+    }
 }

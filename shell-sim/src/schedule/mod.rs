@@ -3,6 +3,7 @@
 //! It is there before the run begins, made from a seed ([`generate`](Schedule::generate)) or read
 //! from a text ([`parse`](Schedule::parse)), so a failure can be made smaller by leaving things out.
 
+mod armed;
 mod budget;
 mod fault;
 mod generate;
@@ -10,17 +11,20 @@ mod hardware;
 mod limits;
 mod members;
 mod near;
+mod node;
 mod settings;
 mod text;
 mod upstream;
 
 use serde::{Deserialize, Serialize};
 
+pub use armed::Armed;
 pub use fault::{Change, Fault, IndexLoss, Moment, Sides, Target, What};
 pub use hardware::{BadReads, Hardware, Harm};
 pub use limits::NODES_MAX;
 pub use members::address;
 pub use near::unknown;
+pub use node::CLUSTER;
 pub use settings::Settings;
 pub use text::TextError;
 pub use upstream::Upstream;

@@ -8,6 +8,7 @@ use kingbus_core::gtid::GtidSet;
 use super::Source;
 use super::descent::Inheritance;
 use super::shapes::Recipe;
+use crate::oracles::OneHistory;
 use crate::schedule::Settings;
 
 /// Sources by history.
@@ -92,6 +93,33 @@ impl Sources {
         let all = self.histories.iter().flat_map(Source::transactions);
         let wanted = all.filter(|transaction| of.contains(&transaction.gtid()));
         wanted.map(|transaction| transaction.recipe).collect()
+    }
+
+    /// How many of the primary's transactions another source, or the same one come back, may lack: all but
+    /// those that the store will never have.
+    pub fn beyond_floor(&self, purged: &GtidSet, begin_after: u64) -> usize {
+        let mut never = self.history(0).prefix(begin_after as usize);
+        never.union(purged);
+        let source = self.primary();
+        source
+            .transactions()
+            .len()
+            .saturating_sub(source.upto(&never))
+    }
+
+    /// The primary gets what it lacks of the store's, as a replica of the store would that was set up with
+    /// what the store never had. Whether that was something.
+    pub fn catch_up(&mut self, history: &OneHistory) -> bool {
+        let mut recipes = self.recipes(history.purged());
+        recipes.extend(history.transactions().iter().map(|stored| stored.recipe));
+        let source = self.primary_mut();
+        source.up && source.catch_up(recipes.into_iter()) > 0
+    }
+
+    /// Whether a store that has this can never follow the primary again.
+    pub fn cannot_be_followed(&self, executed: &GtidSet) -> bool {
+        let source = self.primary();
+        source.lost || !source.purged().minus(executed).is_empty()
     }
 
     /// The primary, which is down, will come back without its last transactions.

@@ -153,50 +153,21 @@ impl World {
                 return Ok(());
             }
         }
-        let disk = &self.hosts[node].disk;
-        let answer = match question {
-            DiskEffect::ReadRows {
-                token,
-                from,
-                to,
-                rows_max,
-            } => {
-                self.probes.hit("rows_read");
-                let fit = self.schedule.settings.read_rows_max.max(1) as usize;
-                let rows_max = rows_max.min(fit);
-                DiskInput::Rows {
-                    token,
-                    rows: disk.index.rows(from, to, rows_max),
-                }
-            }
-            DiskEffect::ReadCheckpoint { token, at } => {
-                let checkpoint = disk.index.checkpoint(at);
-                DiskInput::Checkpoint { token, checkpoint }
-            }
-            DiskEffect::ReadFile { token, at } => DiskInput::File {
-                token,
-                file: disk.index.file(at),
-            },
-            DiskEffect::ReadFiles {
-                token,
-                from,
-                files_max,
-            } => DiskInput::Files {
-                token,
-                files: disk.index.files(from, files_max),
-            },
-            DiskEffect::ReadBody { token, span } => {
-                let Some(body) = self.read_body(node, life, span, "cursor") else {
-                    return Ok(());
-                };
-                DiskInput::Body { token, body }
-            }
-            DiskEffect::Create { .. }
-            | DiskEffect::Write { .. }
-            | DiskEffect::Forget { .. }
-            | DiskEffect::Index(_) => return Ok(()),
+        let answer = if let DiskEffect::ReadBody { token, span } = question {
+            let Some(body) = self.read_body(node, life, span, "cursor") else {
+                return Ok(());
+            };
+            Some(DiskInput::Body { token, body })
+        } else {
+            let disk = &self.hosts[node].disk;
+            disk.answer(&question, &self.schedule.settings)
         };
-        self.input(node, life, Input::Disk(answer))
+        let rows = matches!(answer, Some(DiskInput::Rows { .. }));
+        self.probes.hit_if(rows, "rows_read");
+        match answer {
+            Some(answer) => self.input(node, life, Input::Disk(answer)),
+            None => Ok(()),
+        }
     }
 
     fn write(

@@ -11,13 +11,7 @@ const SOON_US: u64 = 100_000;
 impl World {
     /// The node a fault is about, from 0.
     pub(super) fn resolve(&self, target: Target) -> usize {
-        let nodes = self.hosts.len();
-        let leader = self.oracles.elections.leader().unwrap_or(0);
-        match target {
-            Target::Node(number) => (number.max(1) as usize - 1) % nodes,
-            Target::Leader => leader,
-            Target::Follower => (leader + 1) % nodes,
-        }
+        target.resolve(self.hosts.len(), self.oracles.elections.leader())
     }
 
     /// Whether it runs, and is the last leader there was.
@@ -99,7 +93,7 @@ impl World {
                     self.commit_now(Some(bytes as usize));
                 }
             }
-            What::SetSource => self.operator.again(),
+            What::SetSource => self.name_source_again(),
             What::Upstream(upstream) => self.upstream(upstream, lasts_us)?,
             What::Members { changes } => self.wish(&changes),
             What::Purge { keep } => self.ask_purge(keep)?,
@@ -174,31 +168,14 @@ impl World {
                 let life = host.life;
                 return self.crash_planned(node, life, fault);
             }
-            Moment::Syncing | Moment::Inside | Moment::Starting => host.armed.push(fault),
+            Moment::Syncing | Moment::Inside | Moment::Starting => host.armed.arm(fault),
             Moment::Effects(count) => host.effects_left = Some((count, fault)),
         }
         Ok(())
     }
 
-    /// A node dies: what waited for its moment waits no more, unless for the next start.
-    fn disarm(&mut self, node: usize) {
-        let faults = &self.schedule.faults;
-        let waits = |fault: &usize| match &faults[*fault].what {
-            What::Crash { moment, .. } => *moment == Moment::Starting,
-            _ => false,
-        };
-        self.hosts[node].armed.retain(waits);
-    }
-
     pub(super) fn take_armed(&mut self, node: usize, moment: Moment) -> Option<usize> {
-        let faults = &self.schedule.faults;
-        let host = &mut self.hosts[node];
-        let waits = |fault: &usize| match &faults[*fault].what {
-            What::Crash { moment: due, .. } => *due == moment,
-            _ => false,
-        };
-        let at = host.armed.iter().position(waits)?;
-        Some(host.armed.remove(at))
+        self.hosts[node].armed.take(&self.schedule.faults, moment)
     }
 
     /// A node has an `fdatasync` under way.
@@ -254,14 +231,10 @@ impl World {
     }
 
     fn isolate(&mut self, node: usize, sides: Sides, begins: bool) {
-        for peer in (0..self.hosts.len()).filter(|peer| *peer != node) {
-            let both = [(node, peer, Sides::In), (peer, node, Sides::Out)];
-            for (from, to, except) in both {
-                if sides != except && begins {
-                    self.network.cut((from, to));
-                } else if sides != except {
-                    self.network.mend((from, to));
-                }
+        for ends in sides.links(node, self.hosts.len()) {
+            match begins {
+                true => self.network.cut(ends),
+                false => self.network.mend(ends),
             }
         }
     }
@@ -301,10 +274,7 @@ impl World {
             return Ok(());
         }
         let Fault { for_ms, what, .. } = &self.schedule.faults[fault];
-        let index = match what {
-            What::Crash { index, .. } | What::CrashAll { index } => *index,
-            _ => IndexLoss::Kept,
-        };
+        let index = what.index_loss();
         let down_us = (*for_ms).max(1) * 1_000;
         self.probe_crash(node);
         self.take_down(node);
@@ -334,7 +304,7 @@ impl World {
         host.link = None;
         host.reading = false;
         host.effects_left = None;
-        self.disarm(node);
+        self.hosts[node].armed.died(&self.schedule.faults);
         let host = &mut self.hosts[node];
         let parked = std::mem::take(&mut host.parked);
         host.last_seq = 0;

@@ -11,7 +11,7 @@ use super::event::Event;
 use crate::disk::Disk;
 use crate::oracles::Told;
 use crate::rng::Rng;
-use crate::schedule::Settings;
+use crate::schedule::{Armed, Settings};
 use crate::source::Link;
 
 /// A machine.
@@ -53,7 +53,7 @@ pub struct Host {
     /// Effects still to be carried out before it crashes, and the fault that says so.
     pub effects_left: Option<(u64, usize)>,
     /// Faults that wait for their moment.
-    pub armed: Vec<usize>,
+    pub armed: Armed,
     /// What it said last of its executed set, and of its last applied entry.
     pub executed: GtidSet,
     /// The last applied entry.
@@ -95,7 +95,7 @@ impl Host {
             last_replica: 0,
             last_seq: 0,
             effects_left: None,
-            armed: Vec::new(),
+            armed: Armed::default(),
             executed: GtidSet::new(),
             applied: 0,
             part_in: None,

@@ -1,94 +1,53 @@
-//! The operator changes who belongs to the cluster: one step after the other, each tried until it is
-//! done or was refused often enough.
-
-use std::collections::VecDeque;
+//! The operator changes who belongs to the cluster.
 
 use kingbus_core::node::index::{Content, Row};
-use kingbus_core::node::members::{MemberChange, Members, Role};
-use kingbus_core::node::port::{AdminInput, Input};
+use kingbus_core::node::members::{Members, Role};
+use kingbus_core::node::port::Input;
 use kingbus_core::types::NodeId;
 
 use super::{Event, World};
 use crate::oracles::{Violation, members_text};
-use crate::schedule::{Change, Target, address};
+use crate::schedule::{Change, Target};
 use crate::trace::Note;
 
 /// Pause between two tries.
 const PAUSE_US: u64 = 200_000;
 
-/// A step that was refused so often is given up.
-const TRIES_MAX: u32 = 8;
-
-/// Requests for members have numbers from here on.
-pub(super) const TOKENS_FROM: u64 = 1 << 32;
-
-/// What the operator still wants.
-#[derive(Debug, Default)]
-pub struct Wishes {
-    steps: VecDeque<Vec<MemberChange>>,
-    tries: u32,
-    /// Requests so far.
-    asked: u64,
-    /// The request without an answer: at which node, in which of its lives.
-    waits: Option<(usize, u64)>,
-    /// Whether a try is coming.
-    planned: bool,
-}
-
-impl Wishes {
-    /// Whether nothing is left to do.
-    pub fn is_empty(&self) -> bool {
-        self.steps.is_empty()
-    }
-}
-
 impl World {
     /// The operator wants one more step.
     pub(super) fn wish(&mut self, changes: &[(Change, Target)]) {
-        let step = changes.iter().map(|(change, target)| {
-            let id = NodeId(self.resolve(*target) as u64 + 1);
-            match change {
-                Change::Add => MemberChange::Add {
-                    id,
-                    address: address(id.0),
-                },
-                Change::Promote => MemberChange::Promote(id),
-                Change::Demote => MemberChange::Demote(id),
-                Change::Remove => MemberChange::Remove(id),
-            }
+        let resolved = changes.iter().map(|(change, target)| {
+            let node = self.resolve(*target);
+            (*change, node)
         });
-        let step = step.collect();
-        self.wishes.steps.push_back(step);
+        let resolved: Vec<_> = resolved.collect();
+        self.wishes.wish(resolved.into_iter());
         self.try_soon(1);
     }
 
     fn try_soon(&mut self, us: u64) {
-        if !self.wishes.planned {
-            self.wishes.planned = true;
+        if !self.wish_planned {
+            self.wish_planned = true;
             self.after(us, Event::Wish);
         }
     }
 
     pub(super) fn try_wish(&mut self) -> Result<(), Violation> {
-        self.wishes.planned = false;
-        let Some(changes) = self.wishes.steps.front().cloned() else {
-            return Ok(());
-        };
-        self.try_soon(PAUSE_US);
-        let waits = self.wishes.waits.take();
-        if waits.is_some_and(|(node, life)| self.hosts[node].is(life)) {
-            self.wishes.waits = waits;
+        self.wish_planned = false;
+        if self.wishes.is_empty() {
             return Ok(());
         }
+        self.try_soon(PAUSE_US);
+        let runs = |node: usize, life| self.hosts[node].is(life);
+        let Some(ask) = self.wishes.next(runs) else {
+            return Ok(());
+        };
         let node = self.oracles.elections.leader().unwrap_or(0);
         let life = self.hosts[node].life;
         if !self.hosts[node].is(life) || self.hosts[node].paused > 0 {
             return Ok(());
         }
-        self.wishes.asked += 1;
-        self.wishes.waits = Some((node, life));
-        let token = TOKENS_FROM + self.wishes.asked;
-        let ask = AdminInput::ChangeMembers { token, changes };
+        self.wishes.asked(node, life);
         self.input(node, life, Input::Admin(ask))
     }
 
@@ -98,15 +57,9 @@ impl World {
             node: node as u64 + 1,
             done,
         });
-        if token != TOKENS_FROM + self.wishes.asked || self.wishes.waits.take().is_none() {
-            return;
-        }
-        self.wishes.tries += 1;
-        self.probes.hit_if(!done, "change_of_members_refused");
-        if done || self.wishes.tries >= TRIES_MAX {
-            self.wishes.steps.pop_front();
-            self.wishes.tries = 0;
-        }
+        let waited = self.wishes.answered(token, done);
+        self.probes
+            .hit_if(waited && !done, "change_of_members_refused");
     }
 
     /// A node applies an entry: who belongs to the cluster may change.

@@ -19,27 +19,22 @@ mod upstream;
 
 use std::collections::{BTreeSet, BinaryHeap};
 
-use kingbus_core::gtid::Uuid;
 use kingbus_core::node::port::{DiskInput, Input, PeerInput};
 use kingbus_core::types::{NodeId, TICK_MS};
 
 use self::event::{Event, Timed};
 use self::host::Host;
-use self::members::Wishes;
-use self::operator::Operator;
 use self::recorded::Recorded;
 use crate::network::Network;
+use crate::operator::{Naming, Wishes};
 use crate::oracles::{Oracles, Violation, memory_is_bounded};
 use crate::plant::Plant;
 use crate::probe::Probes;
 use crate::replica::Replica;
 use crate::rng::Rng;
-use crate::schedule::Schedule;
+use crate::schedule::{CLUSTER, Schedule};
 use crate::source::Sources;
 use crate::trace::{Note, Trace};
-
-/// The cluster's UUID.
-const CLUSTER: Uuid = Uuid([0x0c; 16]);
 
 const TICK_US: u64 = TICK_MS * 1_000;
 const WATCH_US: u64 = 250_000;
@@ -61,8 +56,12 @@ pub struct World {
     replicas: Vec<Replica>,
     /// What nodes were told, of those that are recorded.
     recorded: Option<Recorded>,
-    operator: Operator,
+    naming: Naming,
+    /// The source was named more than once.
+    named_again: bool,
     wishes: Wishes,
+    /// Whether the next try is coming.
+    wish_planned: bool,
     /// Term and leader when the last joint configuration began.
     joint_of: Option<(u64, usize)>,
     /// The connection to the source is cut as soon as it is inside of a transaction.
@@ -115,8 +114,10 @@ impl World {
             sources,
             replicas,
             recorded: None,
-            operator: Operator::default(),
+            naming: Naming::default(),
+            named_again: false,
             wishes: Wishes::default(),
+            wish_planned: false,
             joint_of: None,
             armed_source: false,
             armed_replicas: BTreeSet::new(),

@@ -1,12 +1,13 @@
 //! Messages between nodes, as frames on the network.
 
-use bytes::{Bytes, BytesMut};
-use kingbus_core::node::peer::{Body, Envelope};
+use bytes::Bytes;
+use kingbus_core::node::peer::Envelope;
 use kingbus_core::node::port::{Input, PeerInput};
 use kingbus_core::types::Index;
 use raft::eraftpb::MessageType;
 
 use super::{Event, World};
+use crate::frames::{alter, frame_bytes, kind_name};
 use crate::network::Fate;
 use crate::oracles::{Violation, frames_read_back};
 use crate::plant::Plant;
@@ -62,7 +63,7 @@ impl World {
         let mut note = Note::Sent {
             from: from as u64 + 1,
             to: to as u64 + 1,
-            kind: name(kind),
+            kind: kind_name(kind),
             term,
             index: message.index,
             entries: message.entries.len() as u64,
@@ -152,23 +153,13 @@ impl World {
     /// The frame as a shell would put it on the wire: payloads that lie in the log are read. None: one
     /// cannot be.
     fn frame_bytes(&mut self, node: usize, life: u64, envelope: Envelope) -> Option<Bytes> {
-        let frame = envelope.into_frame();
-        let mut bytes = BytesMut::with_capacity(frame.len());
-        bytes.extend_from_slice(&frame.head);
-        for body in &frame.bodies {
-            match body {
-                Body::Bytes(body) => bytes.extend_from_slice(body),
-                Body::Span(span) => {
-                    self.probes.hit("entry_read_from_the_log");
-                    bytes.extend_from_slice(&self.read_body(node, life, *span, "peer")?);
-                }
-            }
-        }
-        let bodies = !frame.bodies.is_empty();
-        if self.plant == Some(Plant::AlteredBytes) && bodies && bytes.len() > 400 {
-            let at = bytes.len() - 200;
-            let alter = self.hosts[node].rng.chance(50_000);
-            bytes[at] ^= u8::from(alter);
+        let read = |span| {
+            self.probes.hit("entry_read_from_the_log");
+            self.read_body(node, life, span, "peer")
+        };
+        let mut bytes = frame_bytes(envelope, read)?;
+        if self.plant == Some(Plant::AlteredBytes) {
+            alter(&mut bytes, &mut self.hosts[node].rng);
         }
         Some(bytes.freeze())
     }
@@ -200,29 +191,5 @@ impl World {
         });
         let envelope = frames_read_back(Envelope::from_frame(frame))?;
         self.input(to, life, Input::Peer(PeerInput::Message(envelope)))
-    }
-}
-
-fn name(kind: MessageType) -> &'static str {
-    match kind {
-        MessageType::MsgAppend => "append",
-        MessageType::MsgAppendResponse => "appended",
-        MessageType::MsgHeartbeat => "heartbeat",
-        MessageType::MsgHeartbeatResponse => "heartbeat-answer",
-        MessageType::MsgRequestVote => "vote?",
-        MessageType::MsgRequestVoteResponse => "vote",
-        MessageType::MsgRequestPreVote => "pre-vote?",
-        MessageType::MsgRequestPreVoteResponse => "pre-vote",
-        MessageType::MsgPropose => "proposal",
-        MessageType::MsgSnapshot => "snapshot",
-        MessageType::MsgTimeoutNow => "time-out-now",
-        MessageType::MsgTransferLeader => "transfer",
-        MessageType::MsgReadIndex => "read-index",
-        MessageType::MsgReadIndexResp => "read-index-answer",
-        MessageType::MsgHup
-        | MessageType::MsgBeat
-        | MessageType::MsgUnreachable
-        | MessageType::MsgSnapStatus
-        | MessageType::MsgCheckQuorum => "local",
     }
 }

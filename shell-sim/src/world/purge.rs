@@ -2,15 +2,13 @@
 
 use kingbus_core::node::catalog::Command;
 use kingbus_core::node::index::Row;
-use kingbus_core::node::port::{AdminInput, Input};
+use kingbus_core::node::port::Input;
 use kingbus_core::types::{Index, SegmentId};
 
 use super::{CLUSTER, World};
+use crate::operator;
 use crate::oracles::Violation;
 use crate::trace::Note;
-
-/// Tokens of requests to purge begin here.
-pub(super) const PURGE_TOKENS: u64 = 1 << 40;
 
 impl World {
     /// The operator has everything purged before one of the source's last files.
@@ -25,14 +23,7 @@ impl World {
         if self.hosts[node].paused > 0 {
             return Ok(());
         }
-        self.input(
-            node,
-            life,
-            Input::Admin(AdminInput::Purge {
-                token: PURGE_TOKENS,
-                to,
-            }),
-        )
+        self.input(node, life, Input::Admin(operator::purge(to)))
     }
 
     pub(super) fn purge_answered(&mut self, node: usize, refused: Option<&str>) {

@@ -1,16 +1,15 @@
 //! A node starts: its disk is recovered as a shell does it.
 
 use kingbus_core::log::Recovered;
+use kingbus_core::node::Node;
 use kingbus_core::node::index::{Content, IndexOp, Row};
-use kingbus_core::node::members::Members;
-use kingbus_core::node::{Config, Node};
-use kingbus_core::types::{Index, NodeId, SegmentId};
+use kingbus_core::types::{Index, SegmentId};
 
-use super::{CLUSTER, Event, TICK_US, World};
+use super::{Event, TICK_US, World};
 use crate::disk::Disk;
 use crate::oracles::Violation;
 use crate::plant::Plant;
-use crate::schedule::{IndexLoss, Moment, What};
+use crate::schedule::Moment;
 use crate::trace::Note;
 
 /// Of the crashes at a start, those after the log was read.
@@ -78,7 +77,7 @@ impl World {
             last,
             cut_bytes: opened.cut_bytes,
         });
-        let config = self.config(node);
+        let config = self.schedule.config(node);
         let host = &mut self.hosts[node];
         if let Some(recorded) = &mut self.recorded {
             recorded.begin(node, &config, &recovered);
@@ -132,24 +131,6 @@ impl World {
         );
     }
 
-    fn config(&self, node: usize) -> Config {
-        let members = self.schedule.members();
-        let inside = members.get(NodeId(node as u64 + 1)).is_some();
-        let members = if inside { members } else { Members::default() };
-        Config {
-            id: NodeId(node as u64 + 1),
-            members,
-            cluster: CLUSTER,
-            server_id: 33_070,
-            seed: self.schedule.seed,
-            segment_bytes: self.schedule.settings.segment_bytes,
-            checkpoint_bytes: self.schedule.settings.checkpoint_bytes,
-            recent_rows_max: self.schedule.settings.recent_rows_max as usize,
-            retain_bytes: Some(self.schedule.settings.retain_bytes).filter(|bytes| *bytes > 0),
-            retain_slack_bytes: self.schedule.settings.retain_slack_bytes,
-        }
-    }
-
     /// Whether a node that has read its log dies before it runs. If it is due it may also die with its
     /// first effects.
     fn dies_starting(&mut self, node: usize) -> Result<bool, Violation> {
@@ -165,10 +146,7 @@ impl World {
             self.probes.hit("crash_at_first_effects");
             return Ok(false);
         }
-        let index = match self.schedule.faults[fault].what {
-            What::Crash { index, .. } => index,
-            _ => IndexLoss::Suffix,
-        };
+        let index = self.schedule.faults[fault].what.index_loss();
         self.probes.hit("crash_while_recovering");
         host.disk.crash(&self.schedule.settings, index);
         let for_ms = self.schedule.faults[fault].for_ms.max(1);

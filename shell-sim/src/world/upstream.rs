@@ -55,16 +55,9 @@ impl World {
 
     /// How many transactions a source may lack of those that the primary has.
     fn beyond_floor(&self) -> usize {
-        let all = self.sources.primary().transactions().len();
-        all.saturating_sub(self.floor())
-    }
-
-    /// Transactions that every source must have: those the store will never have.
-    fn floor(&self) -> usize {
-        let begin_after = self.schedule.settings.begin_after as usize;
-        let mut never = self.sources.history(0).prefix(begin_after);
-        never.union(self.oracles.history.purged());
-        self.sources.primary().upto(&never)
+        let begin_after = self.schedule.settings.begin_after;
+        let purged = self.oracles.history.purged();
+        self.sources.beyond_floor(purged, begin_after)
     }
 
     /// A replica of the source takes over; the operator names it.
@@ -88,18 +81,13 @@ impl World {
 
     /// The operator names the source at once, and again until it is taken.
     fn name_again(&mut self) -> Result<(), Violation> {
-        self.operator.again();
+        self.name_source_again();
         self.name_source()
     }
 
-    /// The source gets what it lacks of the store's, as a replica of the store would that was set up
-    /// with what the store never had.
+    /// The source gets what it lacks of the store's.
     fn catch_up(&mut self) {
-        let history = &self.oracles.history;
-        let mut recipes = self.sources.recipes(history.purged());
-        recipes.extend(history.transactions().iter().map(|stored| stored.recipe));
-        let source = self.sources.primary_mut();
-        if source.up && source.catch_up(recipes.into_iter()) > 0 {
+        if self.sources.catch_up(&self.oracles.history) {
             self.probes.hit("source_caught_up");
             (0..self.hosts.len()).for_each(|node| self.read_soon(node));
         }
@@ -124,13 +112,12 @@ impl World {
     /// All faults are over. A source that cannot be followed any more is replaced by one that has
     /// everything, as the store says that it must.
     pub(super) fn settle_upstream(&mut self) {
-        let source = self.sources.primary();
-        let needed = source.purged().minus(self.oracles.history.executed());
-        if source.lost || !needed.is_empty() {
+        let executed = self.oracles.history.executed();
+        if self.sources.cannot_be_followed(executed) {
             self.catch_up();
             self.sources.promote(&self.schedule.settings, 0, 0);
             self.probes.hit("source_replaced");
-            self.operator.again();
+            self.name_source_again();
         }
         self.watch_upstream();
     }
@@ -160,17 +147,10 @@ impl World {
         if !source.up || !source.semi_sync.is_there() || before <= known {
             return Ok(());
         }
-        for transaction in &source.transactions()[known..before] {
-            let gtid = transaction.gtid();
-            let ours = self.oracles.history.executed().contains(&gtid);
-            // MySQL takes a place behind all it has sent for an acknowledgement of it, when it passes
-            // over something there.
-            if by_itself && !ours {
-                self.probes.hit("source_acknowledged_to_itself");
-            } else {
-                self.oracles.acknowledge(&gtid)?;
-            }
-        }
+        let told = &source.transactions()[known..before];
+        let to_itself = self.oracles.source_acknowledges(told, by_itself)?;
+        self.probes
+            .hit_if(to_itself, "source_acknowledged_to_itself");
         let files = source.files().len();
         let again = source.acknowledge(before);
         if source.files().len() > files {

@@ -197,7 +197,7 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use kingbus_core::gtid::Uuid;
-    use kingbus_core::node::members::{Member, Role};
+    use kingbus_core::node::members::Member;
     use kingbus_core::node::port::{Input, PeerInput};
     use kingbus_core::types::Index;
     use tokio::net::TcpListener;
@@ -252,12 +252,7 @@ mod tests {
             nodes.insert(NodeId(2), address);
         }
         let mut peers = Peers::start(credentials(1, "s"), nodes, Arc::default(), reader);
-        peers.set(&Members::new(vec![Member {
-            id: NodeId(2),
-            address: in_log,
-            role: Role::Voter,
-            outgoing: false,
-        }]));
+        peers.set(&Members::new(vec![Member::voter(NodeId(2), in_log)]));
         (peers, inputs)
     }
 
