@@ -245,6 +245,8 @@ impl World {
         let told = &source.transactions()[known..before];
         let told = self.oracles.source_acknowledges(told, by_itself);
         source.acknowledge(before);
+        // A new file may have waited for it.
+        self.source_news.notify_waiters();
         self.judge(told);
         let before = before as u64;
         self.note(Note::Acknowledged { before });
