@@ -64,6 +64,8 @@ bugs! {
     RaftEntriesKept = "raft-entries-kept": "Raft sees entries behind one that was replaced.",
 
     // Members.
+    EmptiedDiskCounts = "emptied-disk-counts": "A node counts whatever disk it comes with.",
+    FoundedByMajority = "founded-by-majority": "A cluster begins with the votes of a majority.",
     LearnerCounted = "learner-counted": "A learner counts like a voter.",
     OutgoingIgnored = "outgoing-ignored": "A change of voters needs no majority of the old ones.",
     JointNeverLeft = "joint-never-left": "Nobody ends a change of voters.",

@@ -1,5 +1,7 @@
 //! Newtypes that keep the axes of the store apart.
 
+use std::num::NonZeroU32;
+
 use serde::{Deserialize, Serialize};
 
 macro_rules! axis {
@@ -45,6 +47,34 @@ axis! {
 axis! {
     /// One connection to a source, numbered upwards over the life of the stream.
     Epoch
+}
+
+/// The disk of one node: a number drawn when the first file of its log is made. A node with an emptied disk
+/// has another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct DiskId(NonZeroU32);
+
+impl DiskId {
+    /// From its form on disk and on the wire, where 0 is none.
+    pub fn new(number: u32) -> Option<DiskId> {
+        NonZeroU32::new(number).map(DiskId)
+    }
+
+    /// One for a new log.
+    pub fn of_random(number: u32) -> DiskId {
+        DiskId(NonZeroU32::new(number).unwrap_or(NonZeroU32::MAX))
+    }
+
+    /// On disk and on the wire; 0: none.
+    pub fn number(disk: Option<DiskId>) -> u32 {
+        disk.map_or(0, |disk| disk.0.get())
+    }
+}
+
+impl std::fmt::Display for DiskId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:08x}", self.0)
+    }
 }
 
 /// Length of one tick, in milliseconds.

@@ -1,4 +1,4 @@
-//! What a node keeps in memory while its disk does not answer, and what it says when its disk was emptied.
+//! What a node keeps in memory while its disk does not answer.
 
 use kingbus_core::gtid::Uuid;
 use kingbus_core::log::Recovered;
@@ -10,7 +10,7 @@ use kingbus_core::node::port::{
 };
 use kingbus_core::node::status::Status;
 use kingbus_core::node::{Config, Node};
-use kingbus_core::types::{Index, NodeId};
+use kingbus_core::types::{DiskId, Index, NodeId};
 use raft::eraftpb::{Message, MessageType};
 
 /// Node 2 of three, with an empty disk.
@@ -22,6 +22,7 @@ fn node() -> Node {
         cluster: Uuid([7; 16]),
         server_id: 33_070,
         seed: 5,
+        new_disk: DiskId::of_random(1),
         segment_bytes: 1 << 20,
         checkpoint_bytes: 16 << 10,
         recent_rows_max: 16,
@@ -53,6 +54,8 @@ fn heartbeat(commit: u64) -> Input {
         leader_commit: Index(commit),
         needs: Index(u64::MAX),
         gone: false,
+        disk: None,
+        disk_known: None,
         message,
     }))
 }
@@ -109,30 +112,4 @@ fn a_disk_that_does_not_answer_does_not_fill_the_memory() {
     let said = told(&mut node, heartbeat(0));
     assert_eq!(messages(&said), 1);
     assert_eq!(status(&mut node).leader, Some(1));
-}
-
-#[test]
-fn a_node_whose_disk_was_emptied_says_so_and_nothing_else() {
-    let mut node = node();
-    let said = told(&mut node, heartbeat(5));
-    assert_eq!(messages(&said), 0);
-    let status = status(&mut node);
-    assert_eq!((&*status.role, &*status.disk.state), ("damaged", "damaged"));
-    let text = status.disk.error.expect("it says why");
-    assert!(
-        text.contains("acknowledged entry 5") && text.contains("ends with entry 0"),
-        "{text}"
-    );
-    assert!(text.contains("add it again under a new number"), "{text}");
-    for _ in 0..500 {
-        let said = [told(&mut node, Input::Tick), told(&mut node, heartbeat(5))].concat();
-        assert_eq!(messages(&said), 0);
-    }
-}
-
-#[test]
-fn a_heartbeat_with_nothing_to_count_on_is_no_proof() {
-    let mut node = node();
-    told(&mut node, heartbeat(0));
-    assert_eq!(status(&mut node).role, "follower");
 }

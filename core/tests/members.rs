@@ -11,6 +11,7 @@ fn member(id: u64, role: Role) -> Member {
         address: format!("n{id}"),
         role,
         outgoing: false,
+        disk: None,
     }
 }
 

@@ -6,19 +6,22 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use kingbus_core::gtid::Uuid;
 use kingbus_core::log::{
-    Damage, End, HardState, RECORD_HEADER_LEN, Recovered, Recovery, SegmentStart, Writer,
-    record_len,
+    Damage, HardState, RECORD_HEADER_LEN, Recovered, Recovery, SegmentStart, Writer, record_len,
 };
 use kingbus_core::node::catalog::Command;
 use kingbus_core::node::index::Row;
 use kingbus_core::node::port::DiskEffect;
-use kingbus_core::types::{Index, SegmentId};
+use kingbus_core::types::{DiskId, Index, SegmentId};
 use proptest::prelude::*;
 use raft::eraftpb::Entry;
 
 const CLUSTER: Uuid = Uuid([7; 16]);
 const SEGMENT_BYTES: u64 = 4096;
 const SECTOR: usize = 512;
+
+fn disk() -> DiskId {
+    DiskId::of_random(6)
+}
 
 /// Segment files, and the writes that are not durable yet.
 #[derive(Default)]
@@ -120,7 +123,7 @@ struct Log {
 impl Log {
     fn new() -> Log {
         Log {
-            writer: Writer::new(CLUSTER, SEGMENT_BYTES, SegmentId(0), End::default()),
+            writer: Writer::new(CLUSTER, SEGMENT_BYTES, disk(), &Recovered::default()),
             disk: Disk::default(),
             hard: HardState { term: 1, vote: 1 },
             written: Vec::new(),
@@ -340,7 +343,7 @@ fn what_a_crash_left_behind_a_torn_record_does_not_come_back() {
     log.disk.sync();
     let recovered = log.disk.recover().expect("a torn tail is no damage");
     assert_eq!(found(&recovered), log.durable);
-    log.writer = Writer::new(CLUSTER, SEGMENT_BYTES, SegmentId(0), recovered.end);
+    log.writer = Writer::new(CLUSTER, SEGMENT_BYTES, disk(), &recovered);
     log.hard = HardState { term: 2, vote: 3 };
     log.append(4, 1, 440);
     log.sync();

@@ -80,7 +80,7 @@ impl World {
         Config {
             retain_bytes: None,
             retain_slack_bytes: 0,
-            ..self.schedule.config(node)
+            ..self.schedule.config(node, self.hosts[node].life)
         }
     }
 }

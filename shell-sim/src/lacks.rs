@@ -17,6 +17,8 @@ pub struct Said<'a> {
     pub applied: u64,
     /// The version and checksum algorithm that it tells replicas.
     pub greeting: &'a Option<(String, String)>,
+    /// Its disk was emptied, and it takes no part.
+    pub given_up: bool,
 }
 
 /// What is not everywhere yet. Nodes are all there are, also those outside of the cluster.
@@ -47,7 +49,7 @@ pub fn lacks<'a>(
     let greeting = Some((version, checksum.to_owned()));
     let mut applied = Vec::new();
     for (id, said) in (1..).map(NodeId).zip(nodes) {
-        if members.get(id).is_none() {
+        if members.get(id).is_none() || said.given_up {
             continue;
         }
         if said.executed != history.executed() {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 /// Situations that the seeds of `ci/test` reach, each at least once. One that they reach no more says
 /// that the simulator has become weaker.
-pub const EXPECTED: [&str; 132] = [
+pub const EXPECTED: [&str; 135] = [
     "acknowledged_by_passing_over",
     "acknowledged_by_the_request",
     "acknowledgement_lost_with_the_connection",
@@ -35,7 +35,9 @@ pub const EXPECTED: [&str; 132] = [
     "deposed_leader_speaks",
     "disk_corrupted",
     "disk_corrupted_while_down",
+    "disk_emptied",
     "election_without_winner",
+    "emptied_node_noticed",
     "entry_read_from_the_log",
     "follower_clock_jumped",
     "index_given_up",
@@ -57,6 +59,7 @@ pub const EXPECTED: [&str; 132] = [
     "leader_handed_over",
     "leader_leaves",
     "leader_paused",
+    "leaders_disk_emptied",
     "learner_serves",
     "log_tail_replaced",
     "log_tail_replaced_before_it_was_durable",
@@ -140,10 +143,11 @@ pub const EXPECTED: [&str; 132] = [
 ];
 
 /// Situations that some seed or scenario reaches, and the seeds of `ci/test` need not.
-const RARER: [&str; 6] = [
+const RARER: [&str; 7] = [
     "applied_first_at_a_start",
     "chunk_void",
     "dump_refused_by_the_source",
+    "emptied_node_votes",
     "lost_tail_noticed_in_the_file",
     "purged_while_it_was_read",
     "replaced_entry_came_back",

@@ -51,7 +51,7 @@ fn a_failure_says_how_to_repeat_it_and_what_went_before() {
             ", commit ",
             again,
             "the last events",
-            "node 1 up",
+            "source connection 1",
         ] {
             assert!(text.contains(fact), "{fact} is not in:\n{text}");
         }

@@ -189,7 +189,7 @@ mod tests {
     use kingbus_core::node::members::{Member, Members};
     use kingbus_core::node::status::Status;
     use kingbus_core::node::{Config, Node};
-    use kingbus_core::types::NodeId;
+    use kingbus_core::types::{DiskId, NodeId};
     use tokio::sync::oneshot;
 
     use super::*;
@@ -233,6 +233,7 @@ mod tests {
             cluster: CLUSTER,
             server_id: 1,
             seed: 1,
+            new_disk: DiskId::of_random(1),
             segment_bytes: 64 << 10,
             checkpoint_bytes: CHECKPOINT_BYTES_DEFAULT,
             recent_rows_max: RECENT_ROWS_MAX_DEFAULT,

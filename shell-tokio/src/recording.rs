@@ -182,7 +182,7 @@ mod tests {
     use kingbus_core::gtid::Uuid;
     use kingbus_core::node::members::{Member, Members};
     use kingbus_core::recording::{Part, Reading};
-    use kingbus_core::types::NodeId;
+    use kingbus_core::types::{DiskId, NodeId};
 
     use super::*;
 
@@ -193,6 +193,7 @@ mod tests {
             cluster: Uuid([7; 16]),
             server_id: 1,
             seed: 1,
+            new_disk: DiskId::of_random(1),
             segment_bytes: 1 << 20,
             checkpoint_bytes: 1 << 20,
             recent_rows_max: 16,

@@ -12,7 +12,7 @@ use kingbus_core::node::members::{Member, Members};
 use kingbus_core::node::status::{DiskStatus, SourceStatus, Status};
 use kingbus_core::node::{self, Node};
 use kingbus_core::replica::{Account, Identity};
-use kingbus_core::types::NodeId;
+use kingbus_core::types::{DiskId, NodeId};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
@@ -239,6 +239,7 @@ impl Base<'_> {
             cluster: uuid,
             server_id: config.identity.server_id,
             seed: u64::from_le_bytes([a, b, c, d, e, f, g, h]),
+            new_disk: DiskId::of_random(os::random()),
             segment_bytes: config.segment_bytes,
             checkpoint_bytes: node::config::CHECKPOINT_BYTES_DEFAULT,
             recent_rows_max: node::config::RECENT_ROWS_MAX_DEFAULT,

@@ -9,7 +9,7 @@
 //!  32  stream       u64  0                             6  reserved      u16
 //!  40  segment      u64                                8  segment       u64
 //!  48  first index  u64                               16  term          u64  (hard state: the term)
-//!  56  reserved     u32                               24  index         u64  (hard state: the vote)
+//!  56  disk         u32                               24  index         u64  (hard state: the vote)
 //!  60  CRC32C of bytes 0..60                          32  commit        u64  known when written
 //!                                                     40  durable       u64  offset in this segment
 //!                                                     48  CRC32C of the body
@@ -31,7 +31,7 @@ use crate::chunk::BODY_BYTES_MAX;
 use crate::gtid::Uuid;
 use crate::planted::{Bug, planted};
 use crate::reader::Reader;
-use crate::types::{Index, SegmentId, Term};
+use crate::types::{DiskId, Index, SegmentId, Term};
 
 /// Length of a segment's header, in bytes; its first record begins there.
 pub const SEGMENT_HEADER_LEN: u64 = 64;
@@ -177,6 +177,8 @@ pub struct SegmentHeader {
     pub segment: SegmentId,
     /// The first index that may be in it.
     pub first_index: Index,
+    /// The disk, the same in all segments of a log.
+    pub disk: DiskId,
 }
 
 impl SegmentHeader {
@@ -190,7 +192,7 @@ impl SegmentHeader {
         out.put_u64_le(0);
         out.put_u64_le(self.segment.0);
         out.put_u64_le(self.first_index.0);
-        out.put_u32_le(0);
+        out.put_u32_le(DiskId::number(Some(self.disk)));
         let crc = crc32c::crc32c(&out);
         out.put_u32_le(crc);
         out.freeze()
@@ -219,10 +221,13 @@ impl SegmentHeader {
         cluster.copy_from_slice(&bytes[16..32]);
         let mut reader = Reader::new(&bytes[40..]);
         let mut word = || reader.u64().unwrap_or_default();
+        let (segment, first_index) = (SegmentId(word()), Index(word()));
+        let disk = reader.u32().and_then(DiskId::new);
         Ok(SegmentHeader {
             cluster: Uuid(cluster),
-            segment: SegmentId(word()),
-            first_index: Index(word()),
+            segment,
+            first_index,
+            disk: disk.ok_or("segment header without the number of a disk")?,
         })
     }
 }
@@ -265,6 +270,7 @@ mod tests {
             cluster,
             segment,
             first_index: Index(17),
+            disk: DiskId::of_random(4),
         };
         assert_eq!(SegmentHeader::parse(&header.encode()), Ok(header));
     }
@@ -280,7 +286,10 @@ mod tests {
         #[test]
         fn no_flipped_bit_of_a_segment_header_goes_unseen(bit in 0usize..64 * 8) {
             let header = SegmentHeader {
-                cluster: Uuid([1; 16]), segment: SegmentId(1), first_index: Index(1),
+                cluster: Uuid([1; 16]),
+                segment: SegmentId(1),
+                first_index: Index(1),
+                disk: DiskId::of_random(9),
             };
             let mut bytes = header.encode().to_vec();
             bytes[bit / 8] ^= 1 << (bit % 8);

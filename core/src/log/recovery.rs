@@ -7,7 +7,7 @@ use raft::eraftpb::{Entry, EntryType};
 use serde::{Deserialize, Serialize};
 
 use super::beginning::Beginning;
-use super::record::{Kind, RecordHeader};
+use super::record::{Kind, RecordHeader, SEGMENT_HEADER_LEN, SegmentHeader};
 use super::scan::{Damage, Read, Tail, scan};
 use super::writer::{End, HardState};
 use crate::gtid::Uuid;
@@ -16,7 +16,7 @@ use crate::node::count::{Place, count};
 use crate::node::index::{Checkpoint, IndexOp, Row};
 use crate::node::meta::{Change, Meta};
 use crate::planted::{Bug, planted};
-use crate::types::{Index, SegmentId, Span, Term};
+use crate::types::{DiskId, Index, SegmentId, Span, Term};
 
 /// Reads segments, in ascending order, after the last checkpoint of the index (or all of them).
 #[derive(Debug)]
@@ -58,6 +58,8 @@ pub struct Recovered {
     pub begins: Index,
     /// The first segment of the log.
     pub first_segment: SegmentId,
+    /// The disk, as the log's segments say; None: there is no log.
+    pub disk: Option<DiskId>,
     /// Segments before that one, and one in which not even the header was written; to be deleted.
     pub discard: Vec<SegmentId>,
 }
@@ -133,7 +135,19 @@ impl Recovery {
         let mut each = |header: &RecordHeader, offset: u64, body: Bytes| {
             fold.record(header, offset, body, index)
         };
-        match scan(self.cluster, id, last, read, &mut each)? {
+        let tail = scan(self.cluster, id, last, read, &mut each)?;
+        if tail != Tail::Nothing {
+            let (segment, offset) = (id, 0);
+            let header = read(offset, SEGMENT_HEADER_LEN as usize);
+            let header = header.and_then(|bytes| SegmentHeader::parse(&bytes));
+            let header = header.map_err(|what| Damage {
+                segment,
+                offset,
+                what,
+            })?;
+            self.fold.state.disk = Some(header.disk);
+        }
+        match tail {
             Tail::Nothing => self.discard.push(id),
             Tail::Open(offset, crc) if last => {
                 self.fold.state.end = End {

@@ -11,11 +11,12 @@ use super::record::{
     ALIGNMENT, Kind, RECORD_HEADER_LEN, RecordHeader, SEGMENT_HEADER_LEN, SegmentHeader,
     header_crc, record_len,
 };
+use super::recovery::Recovered;
 use crate::gtid::Uuid;
 use crate::node::base::Base;
 use crate::node::port::DiskEffect;
 use crate::planted::{Bug, planted};
-use crate::types::{Index, SegmentId, Span, Term};
+use crate::types::{DiskId, Index, SegmentId, Span, Term};
 
 /// Term and vote, as Raft wants them kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +35,9 @@ pub struct HardState {
 pub struct Writer {
     cluster: Uuid,
     segment_bytes: u64,
+    disk: DiskId,
+    /// Whether a segment that names the disk is durable.
+    disk_is_kept: bool,
     segment: SegmentId,
     /// The first segment of the log.
     first: SegmentId,
@@ -86,13 +90,21 @@ struct Batch {
 }
 
 impl Writer {
-    /// Goes on at `end`, in a log whose first segment is `first`.
-    pub fn new(cluster: Uuid, segment_bytes: u64, first: SegmentId, end: End) -> Writer {
+    /// Goes on where a log ends; one that begins is on `new_disk`.
+    pub fn new(
+        cluster: Uuid,
+        segment_bytes: u64,
+        new_disk: DiskId,
+        recovered: &Recovered,
+    ) -> Writer {
+        let end = recovered.end;
         Writer {
             cluster,
             segment_bytes,
+            disk: recovered.disk.unwrap_or(new_disk),
+            disk_is_kept: recovered.disk.is_some(),
             segment: end.segment,
-            first,
+            first: recovered.first_segment,
             capacity: end.len,
             end: end.offset,
             durable: end.offset,
@@ -178,6 +190,7 @@ impl Writer {
             cluster: self.cluster,
             segment: self.segment,
             first_index,
+            disk: self.disk,
         };
         let header = header.encode();
         self.last_crc = header_crc(&header);
@@ -314,8 +327,14 @@ impl Writer {
                 break;
             }
             self.durable = end;
+            self.disk_is_kept = true;
             self.in_flight.pop_front();
         }
+    }
+
+    /// The disk that the log is on; None: nothing of it is durable, so it promised nothing.
+    pub fn disk(&self) -> Option<DiskId> {
+        Some(self.disk).filter(|_| self.disk_is_kept)
     }
 
     /// Whether nothing can be written before a segment is begun.

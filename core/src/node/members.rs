@@ -12,7 +12,7 @@ use raft::eraftpb::{
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::planted::{Bug, planted};
-use crate::types::NodeId;
+use crate::types::{DiskId, NodeId};
 
 /// Voters at most.
 pub const VOTERS_MAX: usize = 7;
@@ -35,6 +35,9 @@ pub struct Member {
     /// Whether a change runs before which it was a voter: until the end of the change a majority of these
     /// is needed too.
     pub outgoing: bool,
+    /// The only disk with which it counts. A voter has one, but in the configuration file that begins a
+    /// cluster; a learner that never voted has none.
+    pub disk: Option<DiskId>,
 }
 
 impl Member {
@@ -45,6 +48,7 @@ impl Member {
             address: address.into(),
             role: Role::Voter,
             outgoing: false,
+            disk: None,
         }
     }
 }
@@ -317,6 +321,7 @@ impl Members {
                     address: address.clone(),
                     role: Role::Learner,
                     outgoing: false,
+                    disk: None,
                 };
                 let place = self.0.partition_point(|member| member.id < id);
                 self.0.insert(place, member);
@@ -362,6 +367,18 @@ impl Members {
                 }
             }
         }
+    }
+
+    /// The same, with the disks of voters that had none.
+    pub fn with_disks(&self, disk: impl Fn(NodeId) -> Option<DiskId>) -> Members {
+        let members = self.iter().map(|member| Member {
+            disk: member.disk.or_else(|| match member.role {
+                Role::Voter => disk(member.id),
+                Role::Learner | Role::Leaving => None,
+            }),
+            ..member.clone()
+        });
+        Members(members.collect())
     }
 
     /// The same in Raft's words.

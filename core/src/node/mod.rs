@@ -52,6 +52,7 @@ use self::replication::Pending;
 use self::retention::Retention;
 use self::serving::Currency;
 use self::snapshot::Snapshots;
+use self::wiped::Disks;
 use crate::log::{Recovered, Writer};
 use crate::planted::{Bug, planted};
 use crate::types::Tick;
@@ -67,6 +68,7 @@ pub struct Node {
     writer: Writer,
     /// Writes that were not answered, with what may only be said when they are durable.
     pending: VecDeque<Pending>,
+    disks: Disks,
     /// The commit index that the log on disk knows.
     commit_noted: u64,
     applied: Applied,
@@ -94,8 +96,14 @@ impl Node {
     pub fn new(config: Config, recovered: Recovered) -> Node {
         let commit_noted = recovered.commit.0;
         let applied = recovered.applied.clone();
-        let (first, begins) = (recovered.first_segment, recovered.begins);
-        let writer = Writer::new(config.cluster, config.segment_bytes, first, recovered.end);
+        let begins = recovered.begins;
+        let Config {
+            cluster,
+            segment_bytes,
+            new_disk,
+            ..
+        } = config;
+        let writer = Writer::new(cluster, segment_bytes, new_disk, &recovered);
         let raft = replication::raft_node(&config, recovered);
         let mut node = Node {
             config,
@@ -104,6 +112,7 @@ impl Node {
             raft,
             writer,
             pending: VecDeque::new(),
+            disks: Disks::default(),
             commit_noted,
             applied,
             ingest: Ingest::default(),

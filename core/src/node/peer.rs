@@ -1,8 +1,8 @@
 //! Messages between nodes, and their form on the wire.
 //!
 //! ```text
-//! version u8 (1) | from u64 | to u64 | leader's commit u64 | needs u64 | gone u8 |
-//! message length u32 | Raft message without payload (protobuf) | entries u32 | per entry: payload length
+//! version u8 (1) | from u64 | to u64 | leader's commit u64 | needs u64 | gone u8 | disk u32 |
+//! receiver's disk u32 | message length u32 | Raft message without payload (protobuf) | entries u32 | per entry: payload length
 //! u32 | payloads, one after the other
 //! ```
 //!
@@ -15,7 +15,7 @@ use raft::eraftpb::{Entry, Message};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::reader::Reader;
-use crate::types::{Index, NodeId, SegmentId, Span};
+use crate::types::{DiskId, Index, NodeId, SegmentId, Span};
 
 /// A Raft message with what kingbus adds to it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,6 +30,10 @@ pub struct Envelope {
     pub gone: bool,
     /// The first entry that the sender's replicas need; the greatest index when it has none.
     pub needs: Index,
+    /// The sender's disk, once something of its log is durable.
+    pub disk: Option<DiskId>,
+    /// The receiver's disk, as far as the sender knows.
+    pub disk_known: Option<DiskId>,
     /// The message. An entry whose `context` is a span (see [`entry_span`]) has its payload there.
     #[serde(
         serialize_with = "super::fingerprint::message",
@@ -130,13 +134,15 @@ impl Envelope {
         let raft = message
             .write_to_bytes()
             .expect("a Raft message is always encodable");
-        let mut head = Vec::with_capacity(42 + raft.len() + 4 * bodies.len());
+        let mut head = Vec::with_capacity(50 + raft.len() + 4 * bodies.len());
         head.push(VERSION);
         head.extend_from_slice(&self.from.0.to_le_bytes());
         head.extend_from_slice(&self.to.0.to_le_bytes());
         head.extend_from_slice(&self.leader_commit.0.to_le_bytes());
         head.extend_from_slice(&self.needs.0.to_le_bytes());
         head.push(u8::from(self.gone));
+        head.extend_from_slice(&DiskId::number(self.disk).to_le_bytes());
+        head.extend_from_slice(&DiskId::number(self.disk_known).to_le_bytes());
         head.extend_from_slice(&(raft.len() as u32).to_le_bytes());
         head.extend_from_slice(&raft);
         head.extend_from_slice(&(bodies.len() as u32).to_le_bytes());
@@ -194,6 +200,8 @@ fn parse_head(frame: &[u8]) -> Result<(usize, Vec<usize>, Envelope), PeerError> 
     let (from, to) = (NodeId(word()?), NodeId(word()?));
     let (leader_commit, needs) = (Index(word()?), Index(word()?));
     let gone = reader.u8().ok_or(PeerError::Length)? != 0;
+    let disk = DiskId::new(reader.u32().ok_or(PeerError::Length)?);
+    let disk_known = DiskId::new(reader.u32().ok_or(PeerError::Length)?);
     let len = reader.u32().ok_or(PeerError::Length)?;
     let raft = reader.bytes(len as usize).ok_or(PeerError::Length)?;
     let message = Message::parse_from_bytes(raft).map_err(|_| PeerError::Message)?;
@@ -211,6 +219,8 @@ fn parse_head(frame: &[u8]) -> Result<(usize, Vec<usize>, Envelope), PeerError> 
         leader_commit,
         gone,
         needs,
+        disk,
+        disk_known,
         message,
     };
     Ok((frame.len() - reader.len(), lens, envelope))

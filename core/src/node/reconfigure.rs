@@ -87,10 +87,11 @@ impl Node {
         if self.applied.members.is_empty() || self.raft.raft.has_pending_conf() {
             return Err(super::members::MembersError::Running.to_string());
         }
-        let entry = self
+        let mut entry = self
             .members()
             .change(changes)
             .map_err(|error| error.to_string())?;
+        entry.members = self.with_disks(&entry.members);
         for change in changes {
             if let MemberChange::Promote(id) = change {
                 self.is_caught_up(*id)?;
@@ -105,6 +106,11 @@ impl Node {
 
     /// A learner that lacks much would hold up every commit as a voter.
     fn is_caught_up(&self, id: NodeId) -> Result<(), String> {
+        if self.disk_of(id).is_none() {
+            return Err(format!(
+                "node {id} was not heard of yet; promote it when it has caught up"
+            ));
+        }
         let progress = self.raft.raft.prs().get(id.0);
         let matched = progress.map_or(0, |progress| progress.matched);
         let lacks = self.log().last().0.saturating_sub(matched);
@@ -221,6 +227,8 @@ impl Node {
             leader_commit: self.applied.index,
             needs: Index(u64::MAX),
             gone: true,
+            disk: self.writer.disk(),
+            disk_known: None,
             message,
         }));
         true
@@ -243,7 +251,7 @@ impl Node {
             return;
         }
         if self.applied.members.is_empty() {
-            let entry = self.config.members.found();
+            let entry = self.with_disks(&self.config.members).found();
             self.propose_members(&entry);
         } else if self.applied.members.is_joint() && !planted(Bug::JointNeverLeft) {
             let stays = self.applied.members.is_voter(self.config.id);

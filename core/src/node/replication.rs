@@ -136,6 +136,9 @@ impl Node {
             self.disk.damaged = Some(text);
             return;
         }
+        if self.is_of_another_disk(&envelope) || self.was_emptied(&envelope) {
+            return;
+        }
         if self.tell_gone(&envelope) {
             return;
         }
@@ -153,8 +156,7 @@ impl Node {
         }
         let term = envelope.message.term;
         if !self.leaves_out(&envelope.message) {
-            // A message that Raft does not want (of an unknown peer, of an old term) changes nothing.
-            let _ = self.raft.step(envelope.message);
+            self.step_raft(envelope.message);
         }
         if leads && term == self.term() {
             self.heard_from_leader(envelope.leader_commit);
@@ -313,6 +315,8 @@ impl Node {
                 leader_commit: Index(commit),
                 needs,
                 gone: false,
+                disk: self.writer.disk(),
+                disk_known: self.disk_of(NodeId(message.to)),
                 message,
             }));
         }

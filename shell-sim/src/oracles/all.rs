@@ -96,6 +96,12 @@ impl Oracles {
         Ok(())
     }
 
+    /// A node lost its disk: it remembers nothing.
+    pub fn wiped(&mut self, node: usize) {
+        self.votes.wiped(node);
+        self.logs.wiped(node);
+    }
+
     /// A node writes these bytes to its log. Some: they are a snapshot, which takes the place of it.
     pub fn wrote(
         &mut self,

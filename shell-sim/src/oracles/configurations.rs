@@ -94,6 +94,11 @@ impl Configurations {
         self.after(node, self.nodes[node].now)
     }
 
+    /// Whether the log says anything of the members.
+    pub fn have_begun(&self) -> bool {
+        !self.changes.is_empty()
+    }
+
     /// The members after the last change that any node has applied.
     pub fn last(&self) -> &Members {
         let last = self.changes.values().next_back();

@@ -36,6 +36,8 @@ pub(super) struct Log {
     ghosts: Vec<Record>,
     /// Index and term of entries whose place was taken.
     replaced: BTreeSet<(u64, u64)>,
+    /// Index and term of entries that were durable on a disk which was emptied.
+    emptied: BTreeSet<(u64, u64)>,
 }
 
 /// A log at one time: the terms of entries 1.., and the hard state.
@@ -137,6 +139,15 @@ impl Logs {
         }
     }
 
+    /// A node lost its disk. What was on it counts further as a copy: what was promised before the loss
+    /// holds, and how many disks may be lost is the schedule's business.
+    pub(super) fn wiped(&mut self, node: usize) {
+        let old = std::mem::take(&mut self.nodes[node]);
+        let log = &mut self.nodes[node];
+        log.emptied = old.emptied;
+        log.emptied.extend((1..).zip(old.durable.terms));
+    }
+
     /// What was recovered, as the oracles see a log.
     pub(super) fn found(&self, recovered: &Recovered) -> View {
         View {
@@ -171,7 +182,10 @@ impl Logs {
 
     /// The nodes on whose disk an entry is.
     pub(super) fn durable_copies(&self, index: Index, term: u64) -> Vec<NodeId> {
-        let has = |log: &Log| log.durable.term_at(index.0) == Some(term);
+        let has = |log: &Log| {
+            let now = log.durable.term_at(index.0) == Some(term);
+            now || log.emptied.contains(&(index.0, term))
+        };
         let nodes = self.nodes.iter().enumerate();
         nodes
             .filter(|(_, log)| has(log))

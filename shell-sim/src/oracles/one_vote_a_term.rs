@@ -10,6 +10,8 @@ use super::{Violation, number};
 #[derive(Debug, Default)]
 pub struct OneVoteATerm {
     votes: BTreeMap<(usize, u64), u64>,
+    /// Votes of nodes that lost their disks since, and know nothing of them.
+    forgotten: BTreeMap<(usize, u64), u64>,
 }
 
 impl OneVoteATerm {
@@ -26,10 +28,16 @@ impl OneVoteATerm {
         }
     }
 
+    /// A node lost its disk, and with it what it knows of its votes.
+    pub(super) fn wiped(&mut self, node: usize) {
+        let lost = self.votes.extract_if(.., |(voter, _), _| *voter == node);
+        self.forgotten.extend(lost);
+    }
+
     /// Who voted for a node in a term, the node itself included.
     pub(super) fn voters_for(&self, node: usize, term: u64) -> Vec<NodeId> {
         let own = number(node);
-        let voted = self.votes.iter();
+        let voted = self.votes.iter().chain(&self.forgotten);
         let voted = voted.filter(|((_, in_term), whom)| *in_term == term && **whom == own);
         let voted = voted.map(|((voter, _), _)| NodeId(number(*voter)));
         voted.chain([NodeId(own)]).collect()

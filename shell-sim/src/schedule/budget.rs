@@ -14,7 +14,9 @@ impl What {
             return None;
         };
         match hardware {
-            Hardware::Corrupt { target, .. } | Hardware::LoseWrite { target, .. } => Some(*target),
+            Hardware::Corrupt { target, .. }
+            | Hardware::LoseWrite { target, .. }
+            | Hardware::Wipe { target } => Some(*target),
             Hardware::StuckDisk { .. }
             | Hardware::BadReads { .. }
             | Hardware::Disconnect { .. }

@@ -7,6 +7,7 @@ mod links;
 mod members;
 mod purge;
 mod upstream;
+mod wipe;
 
 use super::{Fault, IndexLoss, Moment, Schedule, Settings, Sides, Target, What};
 use crate::rng::Rng;
@@ -29,6 +30,7 @@ impl Schedule {
         links::settings(seed, &mut settings);
         faults.extend(links::faults(seed, nodes, &settings));
         faults.extend(clocks::faults(seed, nodes, &settings));
+        faults.extend(wipe::faults(seed, nodes, &settings));
         disk::only_stuck(seed, &mut settings, &mut faults);
         faults.extend(purge::faults(seed, nodes, &settings));
         faults.sort_by_key(|fault| fault.at_ms);

@@ -31,6 +31,11 @@ pub enum Hardware {
         /// Whether it lands in another place, over what was there.
         elsewhere: bool,
     },
+    /// A node dies, and its disk is empty when it starts again.
+    Wipe {
+        /// The node.
+        target: Target,
+    },
     /// Reads of a node go wrong.
     BadReads {
         /// The node.
@@ -98,6 +103,7 @@ impl fmt::Display for Hardware {
                 };
                 write!(f, "{what} {target}")
             }
+            Hardware::Wipe { target } => write!(f, "wipe {target}"),
             Hardware::BadReads { target, how } => write!(f, "bad-reads {target} {how}"),
             Hardware::Disconnect { from, to, moment } => {
                 write!(f, "disconnect {from} to {to} {moment}")
@@ -119,6 +125,7 @@ impl Hardware {
                 let target = words.target();
                 target.map(|target| Hardware::LoseWrite { target, elsewhere })
             }
+            "wipe" => words.target().map(|target| Hardware::Wipe { target }),
             "bad-reads" => bad_reads(words),
             "disconnect" => disconnect(words),
             "clock-jump" => clock_jump(words),

@@ -24,6 +24,7 @@ impl Schedule {
                 Role::Voter
             },
             outgoing: false,
+            disk: None,
         };
         Members::new((1..=inside).map(member).collect())
     }

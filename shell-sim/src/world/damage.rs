@@ -171,7 +171,7 @@ impl World {
             let disk = &other.disk;
             let writes = disk.stuck == 0 && !disk.full && disk.slow_us < SLOW_US_MAX;
             let runs = other.node.is_some() && other.paused == 0 && other.stopped == 0;
-            runs && !other.damaged && writes
+            runs && !other.damaged && !other.wiped && writes
         };
         let others = self.hosts.iter().enumerate().filter(|(n, _)| *n != node);
         let lossy = self.schedule.settings.loss_ppm > LOSS_PPM_MAX;
@@ -188,7 +188,9 @@ impl World {
 
     /// What a node says of its disk is so.
     pub(super) fn says_damaged(&self, node: usize, status: &Status) -> Result<(), Violation> {
-        match self.hosts[node].damaged {
+        let says = status.disk.state == "damaged";
+        let host = &self.hosts[node];
+        match host.damaged || (host.wiped && says) {
             true => a_damaged_node_says_so(status),
             false => a_sound_disk_is_trusted(status),
         }

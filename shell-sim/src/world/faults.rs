@@ -298,6 +298,7 @@ impl World {
         let host = &mut self.hosts[node];
         host.node = None;
         host.damaged = false;
+        host.given_up = false;
         host.part_in = None;
         host.leads = false;
         host.serves = false;
@@ -323,7 +324,7 @@ impl World {
     }
 
     /// A node is about to die.
-    fn probe_crash(&mut self, node: usize) {
+    pub(super) fn probe_crash(&mut self, node: usize) {
         let host = &self.hosts[node];
         let owes = host.link.as_ref().is_some_and(|link| link.owes());
         let soon = host.started_us + SOON_US > self.now_us && host.life > 1;

@@ -35,6 +35,10 @@ impl World {
                 let node = self.resolve(target);
                 self.hosts[node].disk.segments.lose_next(rng, elsewhere);
             }
+            Hardware::Wipe { target } => {
+                let node = self.resolve(target);
+                self.wipe(node, lasts_us);
+            }
             Hardware::BadReads { target, how } => {
                 let node = self.resolve(target);
                 self.hosts[node].disk.bad_reads = Some(how);
@@ -99,6 +103,7 @@ impl World {
             }
             Hardware::Corrupt { .. }
             | Hardware::LoseWrite { .. }
+            | Hardware::Wipe { .. }
             | Hardware::Disconnect { .. }
             | Hardware::ClockJump { .. } => {}
         }

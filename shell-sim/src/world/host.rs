@@ -24,6 +24,10 @@ pub struct Host {
     pub disk: Disk,
     /// It was told that its disk cannot be trusted, or found it out at its start.
     pub damaged: bool,
+    /// Whether its disk was emptied.
+    pub wiped: bool,
+    /// It says itself that its disk was emptied, and takes no part.
+    pub given_up: bool,
     /// Does nothing by so many faults.
     pub paused: u32,
     /// Its clock stands still by so many faults.
@@ -81,6 +85,8 @@ impl Host {
             life: 0,
             disk: Disk::new(seed, number),
             damaged: false,
+            wiped: false,
+            given_up: false,
             paused: 0,
             stopped: 0,
             parked: VecDeque::new(),

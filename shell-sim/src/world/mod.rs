@@ -16,6 +16,7 @@ mod replicas;
 mod sources;
 mod start;
 mod upstream;
+mod wipe;
 
 use std::collections::{BTreeSet, BinaryHeap};
 

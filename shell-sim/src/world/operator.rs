@@ -119,6 +119,7 @@ impl World {
         status: &Status,
     ) -> Result<(), Violation> {
         self.oracles.status(node, life, status)?;
+        self.notices_wipe(node, status);
         self.says_damaged(node, status)?;
         self.naming.look(status, &self.sources);
         self.says_why(node, status)?;
@@ -158,6 +159,7 @@ impl World {
             executed: &host.executed,
             applied: host.applied,
             greeting: &host.greeting,
+            given_up: host.given_up,
         });
         let replicas = self.replicas.iter_mut();
         lacks(&self.sources, &self.oracles, &self.wishes, said, replicas)

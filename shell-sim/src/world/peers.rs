@@ -22,6 +22,7 @@ impl World {
     ) -> Result<(), Violation> {
         self.damaged_is_silent(node, "sends a message")?;
         let (from, to) = (node, envelope.to.0 as usize - 1);
+        self.probe_emptied(node, &envelope.message);
         let message = &envelope.message;
         let (kind, term) = (message.msg_type, message.term);
         let refused = match kind {

@@ -77,7 +77,7 @@ impl World {
             last,
             cut_bytes: opened.cut_bytes,
         });
-        let config = self.schedule.config(node);
+        let config = self.schedule.config(node, self.hosts[node].life);
         let host = &mut self.hosts[node];
         if let Some(recorded) = &mut self.recorded {
             recorded.begin(node, &config, &recovered);

@@ -223,6 +223,8 @@ mod tests {
             to: NodeId(2),
             leader_commit: Index(commit),
             gone: false,
+            disk: None,
+            disk_known: None,
             needs: Index(u64::MAX),
             message,
         }
