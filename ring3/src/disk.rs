@@ -28,6 +28,9 @@ pub async fn sync(shared: Shared, node: usize, life: u64, inbox: mpsc::Sender<In
         };
         strike(&shared, node, life);
         sleep(Duration::from_micros(us)).await;
+        while shared.lock().hosts[node].disk.stuck > 0 {
+            wants.notified().await;
+        }
         let done = shared.lock().end_sync(node, life);
         let Some(seq) = done else { return };
         let written = Input::Disk(DiskInput::Written { seq });
@@ -77,13 +80,23 @@ impl World {
         Some(seq)
     }
 
-    fn answer(&self, node: usize, question: &DiskEffect) -> Option<DiskInput> {
-        let disk = &self.hosts[node].disk;
+    /// The answer to a question, or what is wrong with the disk. None: an index that was given up says
+    /// nothing.
+    fn answer(&mut self, node: usize, question: &DiskEffect) -> Option<DiskInput> {
+        let disk = &mut self.hosts[node].disk;
+        let settings = &self.schedule.settings;
         if let DiskEffect::ReadBody { token, span } = *question {
-            let body = Bytes::copy_from_slice(disk.segments.bytes(span));
-            return Some(DiskInput::Body { token, body });
+            return Some(match disk.read_body(span, settings) {
+                Ok(body) => DiskInput::Body { token, body },
+                Err(text) => DiskInput::Damaged { text },
+            });
         }
-        disk.answer(question, &self.schedule.settings)
+        if disk.index_fails() {
+            let text = "the index cannot be read".to_owned();
+            return Some(DiskInput::Damaged { text });
+        }
+        let there = !disk.index_gone;
+        there.then(|| disk.answer(question, settings)).flatten()
     }
 }
 
@@ -97,7 +110,7 @@ pub async fn read(
 ) {
     sleep(Duration::from_micros(us)).await;
     let answer = {
-        let world = shared.lock();
+        let mut world = shared.lock();
         let here = world.hosts[node].is(life);
         here.then(|| world.answer(node, &question)).flatten()
     };

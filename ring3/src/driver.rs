@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kingbus_core::node::Node;
-use kingbus_core::node::port::{AdminEffect, Effect, Input, Serving, SourceEffect, SourceInput};
+use kingbus_core::node::port::{
+    AdminEffect, DiskInput, Effect, Input, Serving, SourceEffect, SourceInput,
+};
 use kingbus_core::types::Epoch;
 use kingbus_sim::oracles::{
     Violation, memory_is_bounded, only_what_a_connection_brought_is_acknowledged,
@@ -35,9 +37,11 @@ pub async fn run(shared: Shared, node: usize) {
     let started = {
         let mut world = shared.lock();
         let started = world.start(node, inbox.clone());
-        world.judge(started)
+        world.judge(started).flatten()
     };
     let Some((machine, life)) = started else {
+        // The next start finds the addresses free.
+        drop((endpoint, listener));
         return pending().await;
     };
     spawn(tick(shared.clone(), node, inbox.clone()));
@@ -86,7 +90,11 @@ pub async fn run(shared: Shared, node: usize) {
 
 async fn tick(shared: Shared, node: usize, inbox: mpsc::Sender<Input>) {
     let us = shared.lock().hosts[node].tick_us;
-    while inbox.send(Input::Tick).await.is_ok() {
+    loop {
+        let stopped = shared.lock().hosts[node].stopped > 0;
+        if !stopped && inbox.send(Input::Tick).await.is_err() {
+            return;
+        }
         sleep(Duration::from_micros(us)).await;
     }
 }
@@ -141,7 +149,12 @@ impl Driver {
         if let Input::Source(SourceInput::Failed { epoch, .. }) = &input {
             self.link.take_if(|(current, _)| current == epoch);
         }
-        self.shared.lock().oracles.members.step(self.node);
+        let mut world = self.shared.lock();
+        world.oracles.members.step(self.node);
+        if let Input::Disk(DiskInput::Damaged { text }) = &input {
+            world.told_of_damage(self.node, text);
+        }
+        drop(world);
         self.machine.step(input);
     }
 
@@ -166,6 +179,9 @@ impl Driver {
             Effect::Members(_) => Ok(()),
             Effect::Serving(serving) => {
                 let yes = matches!(serving, Serving::Yes { .. });
+                if yes {
+                    world.damaged_is_silent(self.node, "serves")?;
+                }
                 if let Serving::Yes {
                     version,
                     binlog_checksum,

@@ -74,6 +74,12 @@ pub enum Over {
     SlowDisk(usize),
     /// A disk has room again.
     FullDisk(usize),
+    /// A disk can be read again.
+    BadReads(usize),
+    /// An `fdatasync` comes back.
+    StuckDisk(usize),
+    /// A clock goes on.
+    ClockStop(usize),
     /// The source comes back.
     SourceDown,
     /// A replica is as fast as before.
@@ -88,7 +94,7 @@ impl World {
 
     /// A fault begins. Some: what it undoes when it is over.
     fn fault(&mut self, number: usize) -> Option<Over> {
-        let Fault { what, .. } = self.schedule.faults[number].clone();
+        let Fault { at_ms, what, .. } = self.schedule.faults[number].clone();
         self.note(Note::Fault(self.schedule.faults[number].to_string()));
         match what {
             What::Crash { target, moment, .. } => {
@@ -154,11 +160,7 @@ impl World {
                 None
             }
             What::Upstream(upstream) => self.upstream(upstream),
-            What::Hardware(hardware) => {
-                let text = hardware.to_string();
-                self.pass_over(text.split(' ').next().unwrap_or_default());
-                None
-            }
+            What::Hardware(hardware) => self.hardware(hardware, at_ms),
             What::Purge { .. } => {
                 self.pass_over("purge");
                 None
@@ -202,6 +204,9 @@ impl World {
             Over::Cut(from, to) => self.mend(from, to),
             Over::SlowDisk(node) => self.hosts[node].disk.slow_us = 0,
             Over::FullDisk(node) => self.disk_full(node, false),
+            Over::BadReads(node) => self.hosts[node].disk.bad_reads = None,
+            Over::StuckDisk(node) => self.unstick(node),
+            Over::ClockStop(node) => self.clock_goes_on(node),
             Over::SourceDown => self.source_up(),
             Over::ReplicaSlow(replica) => self.clients[replica].model.slow_us = 0,
         }
@@ -228,7 +233,7 @@ impl World {
             host.paused = host.paused.min(1);
             self.resume(node);
             self.disk_full(node, false);
-            self.begin(node);
+            self.heal_hardware(node);
         }
         self.source_up();
         self.settle_upstream();

@@ -26,6 +26,10 @@ pub struct Host {
     pub down: bool,
     /// Stopped by so many faults.
     pub paused: u32,
+    /// Its clock stands still by so many faults.
+    pub stopped: u32,
+    /// It was told that its disk cannot be trusted, or found it out at its start.
+    pub damaged: bool,
     /// When a message of another node arrived last, or it came up or woke.
     pub heard_us: u64,
     /// Whether it serves replicas.
@@ -85,6 +89,8 @@ impl Host {
             inbox: None,
             down: false,
             paused: 0,
+            stopped: 0,
+            damaged: false,
             heard_us: 0,
             serves: false,
             conns: BTreeMap::new(),
@@ -114,6 +120,7 @@ impl Host {
         self.last_seq = 0;
         self.effects_left = None;
         self.paused = 0;
+        self.damaged = false;
         self.down = true;
     }
 }

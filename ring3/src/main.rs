@@ -17,6 +17,7 @@ mod address;
 mod disk;
 mod driver;
 mod faults;
+mod hardware;
 mod host;
 mod link;
 mod members;

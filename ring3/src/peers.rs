@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 
 use crate::address;
 use crate::driver::Driver;
+use crate::hardware::damaged;
 use crate::world::{Shared, World, now_us};
 
 /// Messages to one peer that wait to be sent, at most.
@@ -59,6 +60,7 @@ pub async fn listen(
 impl Driver {
     /// A message goes to another node.
     pub fn send(&mut self, world: &mut World, envelope: Envelope) -> Result<(), Violation> {
+        world.damaged_is_silent(self.node, "sends a message")?;
         let to = envelope.to.0 as usize - 1;
         let message = &envelope.message;
         let term = message.term;
@@ -92,8 +94,19 @@ impl Driver {
             world.oracles.answers(self.node, index, term)?;
         }
         let host = &mut world.hosts[self.node];
-        let read = |span| Some(Bytes::copy_from_slice(host.disk.segments.bytes(span)));
-        let mut frame = frame_bytes(envelope, read).expect("nothing fails to be read");
+        let mut harm = None;
+        let disk = &mut host.disk;
+        let read = |span| {
+            let body = disk.read_body(span, &world.schedule.settings);
+            body.map_err(|text| harm = Some(text)).ok()
+        };
+        let Some(mut frame) = frame_bytes(envelope, read) else {
+            // As where the connection drops it.
+            let peer = Input::Peer(PeerInput::Unreachable(NodeId(to as u64 + 1)));
+            self.soon.push_back(peer);
+            self.soon.extend(harm.map(damaged));
+            return Ok(());
+        };
         if world.plant == Some(Plant::AlteredBytes) {
             alter(&mut frame, &mut host.rng);
         }

@@ -16,6 +16,7 @@ use madsim::time::{advance, sleep};
 use tokio::sync::mpsc;
 
 use crate::address::{self, node_name, replica_name, source_name};
+use crate::hardware::RESTART;
 use crate::world::{Shared, Word};
 use crate::{driver, faults, members, replica, source, upstream, watch};
 
@@ -95,6 +96,13 @@ pub async fn play() -> Outcome {
                 spawn(async move {
                     sleep(Duration::from_millis(after_ms)).await;
                     shared.lock().begin(node);
+                });
+            }
+            Word::Restart { node, life } => {
+                let shared = shared.clone();
+                spawn(async move {
+                    sleep(RESTART).await;
+                    shared.lock().restart(node, life);
                 });
             }
             Word::Broken(violation) => {

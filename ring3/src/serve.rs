@@ -4,7 +4,7 @@ use std::io;
 
 use bytes::BytesMut;
 use kingbus_core::node::port::{Input, ReplicaEffect, ReplicaInput};
-use kingbus_core::types::ReplicaId;
+use kingbus_core::types::{ReplicaId, Slice};
 use kingbus_sim::oracles::{Violation, credit_is_kept, honest_purge};
 use kingbus_sim::plant::Plant;
 use madsim::net::{TcpListener, TcpStream};
@@ -13,6 +13,7 @@ use tokio::io::{ReadHalf, WriteHalf, split};
 use tokio::sync::mpsc;
 
 use crate::driver::Driver;
+use crate::hardware::damaged;
 use crate::host::{Conn, Out};
 use crate::wire::{self, Kind};
 use crate::world::{Shared, World};
@@ -122,23 +123,14 @@ async fn read(
 impl Driver {
     /// Something goes to a replica.
     pub fn replica(&mut self, world: &mut World, effect: ReplicaEffect) -> Result<(), Violation> {
-        let skips = world.plant == Some(Plant::SkippedTransaction);
-        let host = &mut world.hosts[self.node];
         let (id, out) = match effect {
             ReplicaEffect::Send {
                 replica,
                 head,
                 body,
             } => {
-                let mut bytes = BytesMut::from(&head[..]);
-                if let Some(slice) = body {
-                    let body = host.disk.segments.bytes(slice.span);
-                    bytes.extend_from_slice(&body[slice.from as usize..slice.to as usize]);
-                }
-                if skips && host.rng.chance(SKIPS_PPM) {
-                    bytes.clear();
-                }
-                (replica, Out::Data(bytes.freeze()))
+                world.damaged_is_silent(self.node, "sends to a replica")?;
+                (replica, self.events(world, &head, body))
             }
             ReplicaEffect::Refuse { replica, text, .. } => {
                 self.refuses(world, replica, &text)?;
@@ -158,6 +150,28 @@ impl Driver {
         // A connection that has just ended says so itself.
         let _ = conn.out.send(out);
         Ok(())
+    }
+
+    /// What goes out: events, or the end if they cannot be read.
+    fn events(&mut self, world: &mut World, head: &[u8], body: Option<Slice>) -> Out {
+        let host = &mut world.hosts[self.node];
+        let mut bytes = BytesMut::from(head);
+        if let Some(slice) = body {
+            match host.disk.read_body(slice.span, &world.schedule.settings) {
+                Ok(body) => {
+                    bytes.extend_from_slice(&body[slice.from as usize..slice.to as usize]);
+                }
+                Err(text) => {
+                    self.soon.push_back(damaged(text));
+                    return Out::End;
+                }
+            }
+        }
+        let skips = world.plant == Some(Plant::SkippedTransaction);
+        if skips && host.rng.chance(SKIPS_PPM) {
+            bytes.clear();
+        }
+        Out::Data(bytes.freeze())
     }
 
     /// A replica is refused.

@@ -5,9 +5,9 @@ use kingbus_core::node::port::Input;
 use kingbus_core::node::{Config, Node};
 use kingbus_core::types::Index;
 use kingbus_sim::disk::Disk;
-use kingbus_sim::oracles::{Violation, a_crash_is_not_damage};
+use kingbus_sim::oracles::{Violation, a_crash_is_not_damage, damage_is_noticed};
 use kingbus_sim::plant::Plant;
-use kingbus_sim::schedule::{CLUSTER, Moment};
+use kingbus_sim::schedule::{BadReads, CLUSTER, Moment};
 use kingbus_sim::trace::Note;
 use tokio::sync::mpsc;
 
@@ -17,12 +17,13 @@ use crate::world::{World, now_us};
 const EFFECTS_MAX: u64 = 8;
 
 impl World {
-    /// Recovers a node's disk. The node, and the number of its life.
+    /// Recovers a node's disk. The node, and the number of its life; None: it does not trust its disk,
+    /// rightly.
     pub fn start(
         &mut self,
         node: usize,
         inbox: mpsc::Sender<Input>,
-    ) -> Result<(Node, u64), Violation> {
+    ) -> Result<Option<(Node, u64)>, Violation> {
         let checkpoint_bytes = self.schedule.settings.checkpoint_bytes;
         let host = &mut self.hosts[node];
         if host.life > 0 && self.plant == Some(Plant::ForgottenDisk) {
@@ -36,10 +37,20 @@ impl World {
         if let Some(fault) = starting {
             host.effects_left = Some((host.rng.range(0, EFFECTS_MAX), fault));
         }
+        host.damaged = false;
+        let from = host.disk.read_from(CLUSTER, checkpoint_bytes);
+        let flaw = host.disk.segments.visible_flaw(from);
+        let bad_reads = host.disk.bad_reads == Some(BadReads::Failing);
         let opened = match host.disk.open(CLUSTER, checkpoint_bytes) {
             Ok(opened) => opened,
+            Err(damage) if flaw.is_some() || bad_reads => {
+                host.stop();
+                self.damage(node, &damage.to_string());
+                return Ok(None);
+            }
             Err(damage) => return a_crash_is_not_damage(node, &damage.to_string()),
         };
+        damage_is_noticed(node, flaw.map(|flaw| format!("{flaw:?}")))?;
         let recovered = opened.recovered;
         self.applied_at_the_start(node, recovered.applied.index)?;
         let disk = &self.hosts[node].disk;
@@ -53,10 +64,8 @@ impl World {
             last: recovered.applied.index.0 + recovered.metas.len() as u64,
             cut_bytes: opened.cut_bytes,
         });
-        Ok((
-            Node::new(self.config(node), recovered),
-            self.hosts[node].life,
-        ))
+        let life = self.hosts[node].life;
+        Ok(Some((Node::new(self.config(node), recovered), life)))
     }
 
     /// A record says of what is committed as much as its entry came with: a node may recover as applied what

@@ -7,7 +7,7 @@ use kingbus_core::node::port::{AdminInput, Input};
 use kingbus_core::node::status::Status;
 use kingbus_sim::lacks::{Said, lacks};
 use kingbus_sim::operator::{Asked, STATUS_TOKEN};
-use kingbus_sim::oracles::{Violation, a_sound_disk_is_trusted, serves_while_current};
+use kingbus_sim::oracles::{Violation, serves_while_current};
 use kingbus_sim::trace::Note;
 use madsim::time::sleep;
 
@@ -93,7 +93,8 @@ impl World {
 
     fn all_are_current(&self) -> Result<(), Violation> {
         let alone = |node: usize| self.oracles.members.is_alone(node);
-        let serves = |host: &Host| host.inbox.is_some() && host.paused == 0 && host.serves;
+        let serves =
+            |host: &Host| host.inbox.is_some() && host.paused + host.stopped == 0 && host.serves;
         let hosts = self.hosts.iter().enumerate();
         hosts
             .filter(|(node, host)| serves(host) && !alone(*node))
@@ -113,7 +114,7 @@ impl World {
     /// A node says what it has.
     pub fn status(&mut self, node: usize, life: u64, status: &Status) -> Result<(), Violation> {
         self.oracles.status(node, life, status)?;
-        a_sound_disk_is_trusted(status)?;
+        self.says_damaged(node, status)?;
         self.naming.look(status, &self.sources);
         let host = &mut self.hosts[node];
         host.executed = status.executed.clone();

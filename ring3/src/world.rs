@@ -29,6 +29,13 @@ pub enum Word {
         /// In milliseconds.
         after_ms: u64,
     },
+    /// An operator is to look after a node in this life, which does not trust its disk.
+    Restart {
+        /// The node.
+        node: usize,
+        /// The life.
+        life: u64,
+    },
     /// A property is broken.
     Broken(Violation),
     /// Everything is everywhere.
