@@ -94,7 +94,11 @@ impl World {
 
     /// A fault begins. Some: what it undoes when it is over.
     fn fault(&mut self, number: usize) -> Option<Over> {
-        let Fault { at_ms, what, .. } = self.schedule.faults[number].clone();
+        let Fault {
+            at_ms,
+            for_ms,
+            what,
+        } = self.schedule.faults[number].clone();
         self.note(Note::Fault(self.schedule.faults[number].to_string()));
         match what {
             What::Crash { target, moment, .. } => {
@@ -160,7 +164,7 @@ impl World {
                 None
             }
             What::Upstream(upstream) => self.upstream(upstream),
-            What::Hardware(hardware) => self.hardware(hardware, at_ms),
+            What::Hardware(hardware) => self.hardware(hardware, (at_ms, for_ms)),
             What::Purge { .. } => {
                 self.pass_over("purge");
                 None

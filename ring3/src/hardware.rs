@@ -7,6 +7,7 @@ use std::time::Duration;
 use kingbus_core::node::port::{DiskInput, Input};
 use kingbus_core::node::status::Status;
 use kingbus_core::types::TICK_MS;
+use kingbus_sim::disk::Disk;
 use kingbus_sim::oracles::{
     Violation, a_damaged_node_is_silent, a_damaged_node_says_so, a_sound_disk_is_trusted,
 };
@@ -25,7 +26,7 @@ pub const RESTART: Duration = Duration::from_secs(2);
 
 impl World {
     /// Hardware fails. Some: what that undoes when it is over.
-    pub fn hardware(&mut self, what: Hardware, at_ms: u64) -> Option<Over> {
+    pub fn hardware(&mut self, what: Hardware, (at_ms, for_ms): (u64, u64)) -> Option<Over> {
         let mut rng = Rng::new(self.schedule.seed, "hardware", at_ms);
         match what {
             Hardware::Corrupt {
@@ -42,6 +43,10 @@ impl World {
                 let node = self.resolve(target);
                 let segments = &mut self.hosts[node].disk.segments;
                 segments.lose_next(rng, elsewhere);
+                None
+            }
+            Hardware::Wipe { target } => {
+                self.wipe(self.resolve(target), for_ms);
                 None
             }
             Hardware::BadReads { target, how } => {
@@ -69,6 +74,38 @@ impl World {
                 Some(Over::ClockStop(node))
             }
         }
+    }
+
+    /// A node dies, and when it starts again its disk is empty. Not before the cluster has begun: it
+    /// begins with all its voters, or has nothing to lose and is begun anew.
+    fn wipe(&mut self, node: usize, for_ms: u64) {
+        if !self.oracles.members.have_begun() {
+            return;
+        }
+        let host = &mut self.hosts[node];
+        if host.inbox.is_some() {
+            host.armed.died(&self.schedule.faults);
+            self.kill(node, for_ms.max(1));
+        }
+        let host = &mut self.hosts[node];
+        host.disk.stop();
+        let (stuck, slow_us, bad_reads) = (host.disk.stuck, host.disk.slow_us, host.disk.bad_reads);
+        host.disk = Disk::new(self.schedule.seed, node as u64 + 1);
+        (host.disk.stuck, host.disk.slow_us, host.disk.bad_reads) = (stuck, slow_us, bad_reads);
+        host.wiped = true;
+        self.oracles.wiped(node);
+        let node = node as u64 + 1;
+        let text = "its disk is empty".to_owned();
+        self.note(Note::Damaged { node, text });
+    }
+
+    /// The process of a node ends, and starts again after so long; its addresses are free when its tasks
+    /// are gone.
+    fn kill(&mut self, node: usize, after_ms: u64) {
+        self.hosts[node].stop();
+        Handle::current().resume(node_name(node));
+        Handle::current().kill(node_name(node));
+        self.tell(Word::Start { node, after_ms });
     }
 
     /// A clock makes up for so much at once.
@@ -142,12 +179,8 @@ impl World {
             return;
         }
         if host.inbox.is_some() {
-            host.stop();
             host.disk.stop();
-            Handle::current().kill(node_name(node));
-            // Its addresses are free when its tasks are gone.
-            let after_ms = 1;
-            return self.tell(Word::Start { node, after_ms });
+            return self.kill(node, 1);
         }
         self.begin(node);
     }
@@ -158,8 +191,10 @@ impl World {
     }
 
     /// What a node says of its disk is so.
-    pub fn says_damaged(&self, node: usize, status: &Status) -> Result<(), Violation> {
-        match self.hosts[node].damaged {
+    pub fn says_damaged(&mut self, node: usize, status: &Status) -> Result<(), Violation> {
+        let host = &mut self.hosts[node];
+        host.given_up = host.wiped && status.disk.state == "damaged";
+        match host.damaged || host.given_up {
             true => a_damaged_node_says_so(status),
             false => a_sound_disk_is_trusted(status),
         }

@@ -30,6 +30,10 @@ pub struct Host {
     pub stopped: u32,
     /// It was told that its disk cannot be trusted, or found it out at its start.
     pub damaged: bool,
+    /// Its disk was emptied.
+    pub wiped: bool,
+    /// It says itself that its disk was emptied, and takes no part.
+    pub given_up: bool,
     /// When a message of another node arrived last, or it came up or woke.
     pub heard_us: u64,
     /// Whether it serves replicas.
@@ -91,6 +95,8 @@ impl Host {
             paused: 0,
             stopped: 0,
             damaged: false,
+            wiped: false,
+            given_up: false,
             heard_us: 0,
             serves: false,
             conns: BTreeMap::new(),
@@ -121,6 +127,7 @@ impl Host {
         self.effects_left = None;
         self.paused = 0;
         self.damaged = false;
+        self.given_up = false;
         self.down = true;
     }
 }

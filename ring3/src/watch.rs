@@ -135,7 +135,7 @@ impl World {
             executed: &host.executed,
             applied: host.applied,
             greeting: &host.greeting,
-            given_up: false,
+            given_up: host.given_up,
         });
         let replicas = self.clients.iter_mut().map(|client| &mut client.model);
         lacks(&self.sources, &self.oracles, &self.wishes, said, replicas)
