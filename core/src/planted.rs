@@ -55,6 +55,8 @@ bugs! {
         "A damaged node sends what waited for its disk before.",
     DamagedNodeServes = "damaged-node-serves": "A damaged node goes on serving.",
     DamageForgotten = "damage-forgotten": "A durable write makes a damaged node sound again.",
+    HandedOverToNobody = "handed-over-to-nobody":
+        "A leader that was asked to hand over is done before another one leads.",
     StuckLeaderStays = "stuck-leader-stays": "A leader whose disk does not answer goes on leading.",
 
     // Replication.

@@ -165,6 +165,10 @@ impl World {
             }
             What::Upstream(upstream) => self.upstream(upstream),
             What::Hardware(hardware) => self.hardware(hardware, (at_ms, for_ms)),
+            What::HandOver => {
+                self.ask_hand_over();
+                None
+            }
             What::Purge { .. } => {
                 self.pass_over("purge");
                 None

@@ -6,7 +6,7 @@ use std::time::Duration;
 use kingbus_core::node::port::{AdminInput, Input};
 use kingbus_core::node::status::Status;
 use kingbus_sim::lacks::{Said, lacks};
-use kingbus_sim::operator::{Asked, STATUS_TOKEN};
+use kingbus_sim::operator::{Asked, STATUS_TOKEN, hand_over};
 use kingbus_sim::oracles::{Violation, serves_while_current};
 use kingbus_sim::trace::Note;
 use madsim::time::sleep;
@@ -76,6 +76,16 @@ impl World {
         }
     }
 
+    /// The operator has the leader hand over.
+    pub fn ask_hand_over(&self) {
+        let node = self.oracles.elections.leader().unwrap_or(0);
+        let host = &self.hosts[node];
+        if let Some(inbox) = host.inbox.as_ref().filter(|_| host.paused == 0) {
+            // A node that has no room for it goes on leading.
+            let _ = inbox.try_send(Input::Admin(hand_over()));
+        }
+    }
+
     /// The operator hears whether it is done.
     pub fn operator_answered(&mut self, node: usize, token: u64, done: bool) {
         match Asked::of(token) {
@@ -85,7 +95,7 @@ impl World {
             Asked::Members => {
                 self.wishes.answered(token, done);
             }
-            Asked::Purge => {}
+            Asked::Purge | Asked::HandOver => {}
         }
         let node = node as u64 + 1;
         self.note(Note::Operator { node, done });

@@ -16,10 +16,11 @@ use crate::source::Sources;
 /// Requests for the status have this number.
 pub const STATUS_TOKEN: u64 = 0;
 
-/// Requests to change the members have numbers from here on, and requests to purge this one; the first ones
-/// are to name the source.
+/// Requests to change the members have numbers from here on, and requests to purge and to hand over
+/// these; the first ones are to name the source.
 const MEMBERS_TOKENS: u64 = 1 << 32;
 const PURGE_TOKEN: u64 = 1 << 40;
+const HAND_OVER_TOKEN: u64 = 1 << 41;
 
 /// A step that was refused so often is given up.
 const TRIES_MAX: u32 = 8;
@@ -33,12 +34,15 @@ pub enum Asked {
     Members,
     /// To purge.
     Purge,
+    /// To hand over.
+    HandOver,
 }
 
 impl Asked {
     /// What the request with this number was about.
     pub fn of(token: u64) -> Asked {
         match token {
+            HAND_OVER_TOKEN.. => Asked::HandOver,
             PURGE_TOKEN.. => Asked::Purge,
             MEMBERS_TOKENS.. => Asked::Members,
             _ => Asked::Source,
@@ -51,6 +55,13 @@ pub fn purge(to: String) -> AdminInput {
     AdminInput::Purge {
         token: PURGE_TOKEN,
         to,
+    }
+}
+
+/// The request that another node lead.
+pub fn hand_over() -> AdminInput {
+    AdminInput::HandOver {
+        token: HAND_OVER_TOKEN,
     }
 }
 

@@ -84,6 +84,7 @@ impl Meanwhile {
             | Note::Operator { .. }
             | Note::Members { .. }
             | Note::Purge { .. }
+            | Note::HandOver { .. }
             | Note::Restored { .. }
             | Note::ReplicaDump { .. }
             | Note::ReplicaLost { .. }

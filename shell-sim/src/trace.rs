@@ -36,6 +36,8 @@ pub enum Note {
     Leads { node: u64, term: u64 },
     /// A node answers the operator who wants something purged.
     Purge { node: u64, done: bool },
+    /// A node answers the operator who wants another one to lead.
+    HandOver { node: u64, done: bool },
     /// A snapshot takes the place of a node's log.
     Restored { node: u64, index: u64 },
     /// A node deletes its segments before one.
@@ -233,6 +235,10 @@ impl fmt::Display for Note {
             Note::Purge { node, done } => {
                 let answer = if *done { "done" } else { "refused" };
                 write!(f, "purge at node {node}: {answer}")
+            }
+            Note::HandOver { node, done } => {
+                let answer = if *done { "done" } else { "refused" };
+                write!(f, "hand-over at node {node}: {answer}")
             }
             Note::Restored { node, index } => {
                 write!(f, "node {node} begins its log anew behind entry {index}")

@@ -52,6 +52,11 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         to: String,
     },
+    /// Have another voter lead; ask the leader
+    HandOver {
+        #[command(flatten)]
+        node: NodeArgs,
+    },
     /// Name, show or leave the source that the cluster follows
     Source {
         #[command(subcommand)]
@@ -199,6 +204,10 @@ impl Cli {
                 let body = json!({ "to": to });
                 node.client()?.ask(Method::Post(body), "/purge")?;
                 say("done: a majority of the nodes knows; each deletes its files by itself\n")
+            }
+            Command::HandOver { node } => {
+                node.client()?.ask(Method::Post(json!({})), "/handover")?;
+                say("done: another node leads\n")
             }
             Command::Source { command } => command.run(),
             Command::Members { command } => command.run(),

@@ -14,10 +14,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use crate::disk::Disk;
-use crate::http::Requests;
 use crate::peers::Peers;
 use crate::recording::Recording;
 use crate::replicas::Registry;
+use crate::requests::Requests;
 use crate::serving::ServingState;
 use crate::source::Connector;
 

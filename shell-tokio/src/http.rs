@@ -7,14 +7,12 @@
 //! | `GET /source` | 200, the source without its password |
 //! | `PUT /source` | 200 when a majority has it; body: [`NewSource`] |
 //! | `POST /purge` | 200 when a majority knows that it is purged; body: [`NewPurge`]; ask the leader |
+//! | `POST /handover` | 200 when another node leads; ask the leader |
 //! | `DELETE /source` | 200 when a majority has it; nothing is followed any more |
 //! | `GET /members` | 200, the members as this node knows them |
 //! | `POST /members` | 200 when it is done, on the leader; body: a list of [`Change`]s, made in one step |
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Request, State};
@@ -25,25 +23,19 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use kingbus_core::node::catalog::SourceDefinition;
 use kingbus_core::node::members::MemberChange;
-use kingbus_core::node::port::{AdminEffect, AdminInput};
 use kingbus_core::node::status::{SourceStatus, Status};
 use kingbus_core::types::NodeId;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tokio::sync::oneshot;
-use tokio::time::timeout;
 use tracing::info;
 
 use crate::config::parse_start;
-use crate::driver::Inbox;
 use crate::os::{self, TcpListener};
+use crate::requests::Requests;
 use crate::secret::{Keys, Secret};
 
 /// Longest body; a GTID set may be long.
 const BODY_BYTES_MAX: usize = 4 << 20;
-
-/// The node answers, or refuses, in this time; its own bound is below it.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Body of `PUT /source`.
 #[derive(Deserialize, Serialize)]
@@ -116,102 +108,6 @@ fn yes() -> bool {
     true
 }
 
-/// An answer of the node.
-#[derive(Debug)]
-pub enum Answer {
-    /// To a question for the status.
-    Status(Box<Status>),
-    /// Done on a majority.
-    Done,
-    /// Not done: why, and what to do.
-    Refused(String),
-}
-
-/// Requests that wait for the node.
-#[derive(Debug)]
-pub struct Requests {
-    inbox: Inbox,
-    last: AtomicU64,
-    waiting: Mutex<BTreeMap<u64, oneshot::Sender<Answer>>>,
-}
-
-impl Requests {
-    /// No requests yet.
-    pub fn new(inbox: Inbox) -> Requests {
-        Requests {
-            inbox,
-            last: AtomicU64::new(0),
-            waiting: Mutex::default(),
-        }
-    }
-
-    /// The node's status. None: the node is gone.
-    pub async fn status(&self) -> Option<Box<Status>> {
-        match self.ask(|token| AdminInput::Status { token }).await {
-            Some(Answer::Status(status)) => Some(status),
-            Some(Answer::Done | Answer::Refused(_)) | None => None,
-        }
-    }
-
-    /// Has the cluster follow this source. Error: why not, and what to do.
-    pub async fn set_source(&self, definition: Option<SourceDefinition>) -> Result<(), String> {
-        self.request(|token| AdminInput::SetSource { token, definition })
-            .await
-    }
-
-    /// Changes the members in one step. Error: why not, and what to do.
-    pub async fn change_members(&self, changes: Vec<MemberChange>) -> Result<(), String> {
-        self.request(|token| AdminInput::ChangeMembers { token, changes })
-            .await
-    }
-
-    /// Has everything before a binlog file purged. Error: why not, and what to do.
-    pub async fn purge(&self, to: String) -> Result<(), String> {
-        self.request(|token| AdminInput::Purge { token, to }).await
-    }
-
-    async fn request(&self, request: impl FnOnce(u64) -> AdminInput) -> Result<(), String> {
-        match self.ask(request).await {
-            Some(Answer::Done) => Ok(()),
-            Some(Answer::Refused(text)) => Err(text),
-            Some(Answer::Status(_)) | None => Err("the node does not answer".to_owned()),
-        }
-    }
-
-    async fn ask(&self, question: impl FnOnce(u64) -> AdminInput) -> Option<Answer> {
-        let token = self.last.fetch_add(1, Ordering::Relaxed);
-        let (to, answer) = oneshot::channel();
-        self.waiting().insert(token, to);
-        let asked = self.inbox.admin(question(token)).await;
-        let answer = match asked {
-            Ok(()) => timeout(ANSWER_TIMEOUT, answer)
-                .await
-                .ok()
-                .and_then(Result::ok),
-            Err(_) => None,
-        };
-        self.waiting().remove(&token);
-        answer
-    }
-
-    /// Passes an answer on.
-    pub fn carry_out(&self, effect: AdminEffect) {
-        let (token, answer) = match effect {
-            AdminEffect::Status { token, status } => (token, Answer::Status(status)),
-            AdminEffect::Done { token } => (token, Answer::Done),
-            AdminEffect::Refused { token, text } => (token, Answer::Refused(text)),
-        };
-        if let Some(to) = self.waiting().remove(&token) {
-            // Who asked may not want to know any more.
-            let _ = to.send(answer);
-        }
-    }
-
-    fn waiting(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, oneshot::Sender<Answer>>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// Who answers.
 #[derive(Clone)]
 pub enum Answerer {
@@ -241,6 +137,7 @@ impl Port {
             .route("/healthz", get(healthz))
             .route("/status", get(status))
             .route("/purge", post(purge))
+            .route("/handover", post(hand_over))
             .route("/source", get(source).put(put_source).delete(delete_source))
             .route("/members", get(members).post(post_members))
             .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
@@ -378,6 +275,12 @@ async fn purge(State(port): State<Port>, body: Bytes) -> Response {
     };
     info!("an operator purges what is before {}", new.to);
     port.done(|requests| async move { requests.purge(new.to).await })
+        .await
+}
+
+async fn hand_over(State(port): State<Port>) -> Response {
+    info!("an operator has this node hand over");
+    port.done(|requests| async move { requests.hand_over().await })
         .await
 }
 

@@ -7,7 +7,7 @@ use kingbus_core::node::status::Status;
 use tokio::time::sleep;
 use tracing::{error, info, warn};
 
-use crate::http::Requests;
+use crate::requests::Requests;
 
 /// The status is looked at so often.
 const PAUSE: Duration = Duration::from_millis(250);

@@ -24,6 +24,7 @@ pub mod os;
 pub mod peers;
 pub mod recording;
 pub mod replicas;
+mod requests;
 pub mod secret;
 pub mod serve;
 mod serving;

@@ -195,9 +195,9 @@ mod tests {
     use super::*;
     use crate::disk::{Cache, Disk, Reader};
     use crate::driver::{self, Driver, Outlets};
-    use crate::http::Requests;
     use crate::peers::Peers;
     use crate::replicas::Registry;
+    use crate::requests::Requests;
     use crate::secret::{Keys, Secret};
     use crate::serving::ServingState;
     use crate::source::{Connector, Identity};

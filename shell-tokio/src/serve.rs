@@ -23,12 +23,13 @@ use crate::config::{self, Config};
 use crate::disk::{self, Cache, Disk, Reader};
 use crate::driver::{self, Driver, Inbox, Outlets};
 use crate::folder::Folder;
-use crate::http::{self, Answerer, Requests};
+use crate::http::{self, Answerer};
 use crate::opening::{self, Opened, Trouble};
 use crate::os::{self, TcpListener};
 use crate::peers::{self, Credentials, Heard, Peers};
 use crate::recording::Recording;
 use crate::replicas::{self, Registry};
+use crate::requests::Requests;
 use crate::secret::Keys;
 use crate::serving::ServingState;
 use crate::{journal, source};
@@ -173,6 +174,7 @@ impl Base<'_> {
             .clone()
             .map(|source| tokio::spawn(offer_source(source, self.keys.clone(), requests.clone())));
         tokio::spawn(journal::write(requests.clone()));
+        let stopping = requests.clone();
         let ports = self.start_ports(
             Answerer::Node(requests),
             serving,
@@ -188,6 +190,9 @@ impl Base<'_> {
                 Ok(Ok(())) | Err(_) => "the node failed; see the log above".to_owned(),
             }),
         };
+        if result.is_ok() {
+            hand_over(&stopping).await;
+        }
         ports.stop().await;
         if let Some(task) = own_source {
             task.abort();
@@ -346,6 +351,16 @@ impl Ports {
         if timeout(STOP_TIMEOUT, self.replicas).await.is_err() {
             warn!("some client connections were not closed in time");
         }
+    }
+}
+
+/// A leader that stops has another node lead first, so that nobody has to wait for an election.
+async fn hand_over(requests: &Requests) {
+    match timeout(STOP_TIMEOUT, requests.hand_over()).await {
+        Ok(Ok(())) => info!("another node leads now"),
+        // It did not lead, or nobody can take the lead.
+        Ok(Err(_)) => {}
+        Err(_) => warn!("no other node took the lead in time"),
     }
 }
 

@@ -38,6 +38,7 @@ impl Node {
             AdminInput::SetSource { token, definition } => self.set_source(token, definition),
             AdminInput::ChangeMembers { token, changes } => self.change_members(token, &changes),
             AdminInput::Purge { token, to } => self.purge_asked(token, to),
+            AdminInput::HandOver { token } => self.hand_over_asked(token),
         }
     }
 

@@ -88,6 +88,9 @@ pub const RETRY_MS_MAX: u64 = 5_000;
 /// An operator's request that was not carried out by then is answered with an error.
 pub const REQUEST_MS_MAX: u64 = 10_000;
 
+/// A leader that is asked to hand over has done so in this time, or says that it could not.
+pub const HAND_OVER_MS_MAX: u64 = 2_000;
+
 /// A learner that lacks more entries than this is not made a voter.
 pub const PROMOTED_BEHIND_MAX: u64 = 100;
 

@@ -1,14 +1,79 @@
-//! A leader whose disk does not answer hands over: it counts, acknowledges and serves nothing that is not
-//! on its own disk, so the whole cluster would wait for one full or stuck disk.
+//! A leader hands over when an operator asks for that, and when its disk does not answer: it counts,
+//! acknowledges and serves nothing that is not on its own disk, so the whole cluster would wait for one full
+//! or stuck disk.
+
+use serde::Serialize;
 
 use super::Node;
-use super::config::DISK_STUCK_MS;
+use super::config::{DISK_STUCK_MS, HAND_OVER_MS_MAX};
 use crate::planted::{Bug, planted};
-use crate::types::NodeId;
+use crate::types::{NodeId, Tick};
+
+/// An operator's request.
+#[derive(Debug, Serialize)]
+pub(super) struct HandOver {
+    token: u64,
+    deadline: Tick,
+}
 
 impl Node {
+    pub(super) fn hand_over_asked(&mut self, token: u64) {
+        if self.handover.is_some() {
+            return self.refuse_request(token, "this node is handing over already");
+        }
+        if !self.is_leader() {
+            return self.refuse_request(token, &self.who_leads());
+        }
+        let own = self.config.id;
+        if self.members().voters().all(|voter| voter == own) {
+            return self.refuse_request(token, "this node is the only voter; nobody else can lead");
+        }
+        let deadline = self.now.after_ms(HAND_OVER_MS_MAX);
+        self.handover = Some(HandOver { token, deadline });
+        self.hand_over();
+    }
+
+    /// The request is done when this node knows of another leader.
+    pub(super) fn answer_hand_over(&mut self) {
+        let Some(asked) = &self.handover else { return };
+        let (token, leads) = (asked.token, self.is_leader());
+        if !leads && (self.raft.raft.leader_id != 0 || planted(Bug::HandedOverToNobody)) {
+            self.handover = None;
+            self.answer_done(token);
+        } else if asked.deadline < self.now {
+            self.handover = None;
+            self.refuse_request(
+                token,
+                "no other voter took the lead in time; look at the status of the others",
+            );
+        }
+    }
+
+    /// Asks again, if what was asked came to nothing.
+    fn hand_over_if_asked(&mut self) {
+        if self.handover.is_some() && self.is_leader() {
+            self.hand_over();
+        }
+    }
+
+    /// Whom to ask instead of this node.
+    pub(super) fn who_leads(&self) -> String {
+        match self.raft.raft.leader_id {
+            leader if leader != 0 && leader != self.config.id.0 => {
+                format!("node {leader} leads; ask it")
+            }
+            _ => "no leader is ready now; try again".to_owned(),
+        }
+    }
+
+    /// What time brings: see the head of this file.
+    pub(super) fn hand_over_tick(&mut self) {
+        self.hand_over_if_asked();
+        self.hand_over_if_stuck();
+    }
+
     /// Asks the follower that has most to lead, and asks again if that came to nothing.
-    pub(super) fn hand_over_if_stuck(&mut self) {
+    fn hand_over_if_stuck(&mut self) {
         let stuck = self
             .pending
             .front()

@@ -42,6 +42,7 @@ use self::admin::Requests;
 use self::applied::Applied;
 pub use self::config::Config;
 use self::fetch::Reads;
+use self::handover::HandOver;
 use self::ingest::Ingest;
 use self::port::{DiskInput, Effect, Input, PeerInput};
 use self::purge::Purge;
@@ -77,6 +78,7 @@ pub struct Node {
     reads: Reads,
     requests: Requests,
     reconfiguring: Reconfiguring,
+    handover: Option<HandOver>,
     currency: Currency,
     purge: Purge,
     retention: Retention,
@@ -120,6 +122,7 @@ impl Node {
             reads: Reads::default(),
             requests: Requests::default(),
             reconfiguring: Reconfiguring::new(),
+            handover: None,
             currency: Currency::default(),
             purge: Purge::default(),
             retention: Retention::default(),
@@ -157,7 +160,7 @@ impl Node {
             self.raft.tick();
         }
         self.note_commit_when_idle();
-        self.hand_over_if_stuck();
+        self.hand_over_tick();
         self.give_up_snapshots();
         self.expire_requests();
         self.replicas_tick();
@@ -193,6 +196,7 @@ impl Node {
         self.replicate();
         self.follow_source();
         self.advance_members();
+        self.answer_hand_over();
         self.replicate();
         self.carry_out_purge();
         self.judge_serving();

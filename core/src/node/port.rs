@@ -322,6 +322,11 @@ pub enum AdminInput {
         /// The file's name.
         to: String,
     },
+    /// Have another voter lead; only the leader can.
+    HandOver {
+        /// For the answer.
+        token: u64,
+    },
 }
 
 /// To the operator.

@@ -77,12 +77,7 @@ impl Node {
             return Err(super::members::MembersError::Running.to_string());
         }
         if !self.leads_with_all_applied() {
-            return Err(match self.raft.raft.leader_id {
-                leader if leader != 0 && leader != self.config.id.0 => {
-                    format!("node {leader} leads; ask it")
-                }
-                _ => "no leader is ready now; try again".to_owned(),
-            });
+            return Err(self.who_leads());
         }
         if self.applied.members.is_empty() || self.raft.raft.has_pending_conf() {
             return Err(super::members::MembersError::Running.to_string());

@@ -82,12 +82,7 @@ impl Node {
     /// An operator wants everything before a binlog file purged.
     pub(super) fn purge_asked(&mut self, request: u64, name: String) {
         if !self.leads_with_all_applied() {
-            let leader = self.raft.raft.leader_id;
-            let text = match leader {
-                0 => "no leader is known to this node; try again".to_owned(),
-                _ => format!("node {leader} leads; ask it"),
-            };
-            return self.refuse_request(request, &text);
+            return self.refuse_request(request, &self.who_leads());
         }
         if self.applied.first_file.as_ref() == Some(&name) {
             return self.answer_done(request);

@@ -179,6 +179,8 @@ pub enum What {
         /// So many files besides the newest one stay.
         keep: u64,
     },
+    /// An operator has the leader hand over.
+    HandOver,
     /// A replica's connection breaks.
     ReplicaCut {
         /// The replica, from 1.

@@ -3,6 +3,7 @@
 
 mod clocks;
 mod disk;
+mod handover;
 mod links;
 mod members;
 mod purge;
@@ -33,6 +34,7 @@ impl Schedule {
         faults.extend(wipe::faults(seed, nodes, &settings));
         disk::only_stuck(seed, &mut settings, &mut faults);
         faults.extend(purge::faults(seed, nodes, &settings));
+        faults.extend(handover::faults(seed, &settings));
         faults.sort_by_key(|fault| fault.at_ms);
         let mut schedule = Schedule {
             title: String::new(),

@@ -99,6 +99,7 @@ impl fmt::Display for What {
                 Ok(())
             }
             What::Purge { keep } => write!(f, "purge keep {keep}"),
+            What::HandOver => write!(f, "hand-over"),
             What::ReplicaCut { replica, moment } => write!(f, "replica-cut {replica} {moment}"),
             What::ReplicaLost { replica } => write!(f, "replica-lost {replica}"),
             What::ReplicaFresh { replica } => write!(f, "replica-fresh {replica}"),
@@ -349,6 +350,7 @@ impl<'a> Words<'a> {
             "members" => What::Members {
                 changes: self.changes()?,
             },
+            "hand-over" => What::HandOver,
             "purge" => What::Purge {
                 keep: {
                     self.this("keep")?;

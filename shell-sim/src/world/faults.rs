@@ -97,6 +97,7 @@ impl World {
             What::Upstream(upstream) => self.upstream(upstream, lasts_us)?,
             What::Members { changes } => self.wish(&changes),
             What::Purge { keep } => self.ask_purge(keep)?,
+            What::HandOver => self.ask_hand_over()?,
             What::ReplicaCut { replica, moment } => self.cut_replica(replica, moment)?,
             What::ReplicaLost { replica } => self.lose_replica(replica),
             What::ReplicaFresh { replica } => self.fresh_replica(replica)?,
@@ -155,6 +156,7 @@ impl World {
             | What::Members { .. }
             | What::ReplicaLost { .. }
             | What::Purge { .. }
+            | What::HandOver
             | What::ReplicaFresh { .. }
             | What::ReplicaCut { .. } => {}
         }

@@ -5,6 +5,7 @@ mod drill;
 mod effects;
 mod event;
 mod faults;
+mod handover;
 mod hardware;
 mod host;
 mod members;

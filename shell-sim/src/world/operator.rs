@@ -53,6 +53,7 @@ impl World {
                 self.purge_answered(node, refused);
                 return Ok(());
             }
+            Asked::HandOver => return self.hand_over_answered(node, done),
             Asked::Members => {
                 self.wish_answered(node, token, done);
                 return Ok(());
