@@ -9,8 +9,9 @@ const FAULTS_MAX: u64 = 6;
 /// Schedules with any of them.
 const SCHEDULES_PPM: u64 = 400_000;
 
-/// Schedules with what a crash left behind a lost record.
+/// Schedules with what a crash left behind a lost record, and how long that takes.
 const GHOSTS_PPM: u64 = 60_000;
+const GHOSTS_MS: u64 = 9_000;
 
 /// Schedules with a leader's disk that is stuck for so long.
 const STUCK_PPM: u64 = 30_000;
@@ -42,9 +43,10 @@ pub(super) fn only_stuck(seed: u64, settings: &mut Settings, faults: &mut Vec<Fa
     settings.faults_ms = at_ms + STUCK_MS;
 }
 
-/// Now and then a node with a slow disk dies around elections. Its first unsynced record is lost and those
-/// behind it survive; then it writes another one of that length, a vote where an empty entry was, and dies
-/// again. What follows that record on the disk does not belong to it.
+/// Now and then two leaders die one after the other while there is nothing to store, and a third node has a
+/// disk so slow that its records of both are on their way when it dies: votes and first entries, of one length
+/// all. The first of them is lost and those behind it survive. Then it writes another vote in that place, and
+/// dies before anything else is durable: what follows on the disk does not belong to it.
 pub(super) fn ghosts(seed: u64, nodes: u64, settings: &mut Settings) -> Vec<Fault> {
     let rng = &mut Rng::new(seed, "ghosts", 0);
     if nodes < 3 || !rng.chance(GHOSTS_PPM) {
@@ -52,9 +54,10 @@ pub(super) fn ghosts(seed: u64, nodes: u64, settings: &mut Settings) -> Vec<Faul
     }
     settings.keep_later_ppm = 1_000_000;
     let node = Target::Node(rng.range(1, nodes));
-    let mut at_ms = rng.range(1_500, 3_000);
-    let one = |at_ms, for_ms, what| Fault {
-        at_ms,
+    let at_ms = rng.range(1_500, 3_000);
+    settings.faults_ms = settings.faults_ms.max(at_ms + GHOSTS_MS);
+    let one = |after_ms, for_ms, what| Fault {
+        at_ms: at_ms + after_ms,
         for_ms,
         what,
     };
@@ -63,18 +66,23 @@ pub(super) fn ghosts(seed: u64, nodes: u64, settings: &mut Settings) -> Vec<Faul
         moment: Moment::Now,
         index: IndexLoss::Suffix,
     };
+    let by_ms = rng.range(1_500, 2_000);
     let slow = What::SlowDisk {
         target: node,
-        by_ms: rng.range(100, 500),
+        by_ms,
     };
-    let mut faults = vec![one(at_ms, 12_000, slow)];
-    for _ in 0..rng.range(2, 6) {
-        at_ms += rng.range(20, 200);
-        faults.push(one(at_ms, rng.range(5, 300), die(Target::Leader)));
-        at_ms += rng.range(600, 1_800);
-        faults.push(one(at_ms, rng.range(5, 50), die(node)));
-    }
-    faults
+    let both_ms = by_ms + rng.range(1_200, 1_700);
+    let again_ms = both_ms + by_ms + rng.range(1_300, 1_900);
+    let mut soon = || rng.range(5, 50);
+    vec![
+        one(0, GHOSTS_MS, What::SourceCrash),
+        one(50, soon(), die(Target::Leader)),
+        one(200, GHOSTS_MS, slow),
+        one(1_150, soon(), die(Target::Leader)),
+        one(both_ms, soon(), die(node)),
+        one(both_ms, soon(), die(Target::Leader)),
+        one(again_ms, soon(), die(node)),
+    ]
 }
 
 /// Faults of disks.
