@@ -37,7 +37,7 @@ bugs! {
     ColdReadUnchecked = "cold-read-unchecked": "A record is read back without a look at its checksums.",
     DurableClaimedEarly = "durable-claimed-early": "A record says that all before it is durable.",
     VoteNotWritten = "vote-not-written": "Term and vote are not written when they change.",
-    SegmentForgetsVote = "segment-forgets-vote": "Segment and checkpoint begin without the vote.",
+    SegmentForgetsVote = "segment-forgets-vote": "A segment begins without the vote.",
 
     // Recovery.
     VoteForgottenAtStart = "vote-forgotten-at-start": "A node starts without the vote it gave.",

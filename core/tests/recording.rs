@@ -153,7 +153,6 @@ fn every_input() -> Vec<Input> {
         },
         segment: SegmentId(2),
         offset: 64,
-        hard: (3, 1),
         terms: vec![(Index(1), Term(1)), (Index(8), Term(2))],
     };
     let epoch = Epoch(4);

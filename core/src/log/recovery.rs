@@ -211,6 +211,8 @@ impl Recovery {
     }
 }
 
+/// Term and vote are not the checkpoint's business: it may have been kept where the log lost what was not
+/// durable, and may be lost itself later. The segment that is read first begins with them.
 fn begin(state: &mut Recovered, checkpoint: Checkpoint) {
     state.commit = checkpoint.applied.index;
     state.applied = checkpoint.applied;
@@ -218,10 +220,6 @@ fn begin(state: &mut Recovered, checkpoint: Checkpoint) {
     state
         .terms
         .retain(|(first, _)| *first <= state.applied.index);
-    state.hard = HardState {
-        term: checkpoint.hard.0,
-        vote: checkpoint.hard.1,
-    };
 }
 
 impl Fold {
@@ -282,7 +280,6 @@ impl Fold {
                 .pop_front()
                 .expect("commit is at most the last index");
             let place = Place {
-                hard: (state.hard.term, state.hard.vote),
                 terms: &state.terms,
                 checkpoint_bytes: self.checkpoint_bytes,
             };

@@ -11,8 +11,6 @@ use crate::types::{Index, SegmentId, Span, Term};
 /// What the log says besides the state, for checkpoints.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place<'a> {
-    /// Term and vote.
-    pub(crate) hard: (u64, u64),
     /// First index of each term.
     pub(crate) terms: &'a [(Index, Term)],
     /// Bytes of log between two checkpoints.
@@ -48,7 +46,6 @@ impl Place<'_> {
             applied,
             segment: SegmentId(span.segment.0 + next),
             offset: span.offset,
-            hard: self.hard,
             terms: self.terms.to_vec(),
         }))
     }

@@ -99,8 +99,6 @@ pub struct Checkpoint {
     pub segment: SegmentId,
     /// Offset in that segment.
     pub offset: u64,
-    /// Raft's hard state at that time: term, vote.
-    pub hard: (u64, u64),
     /// First index of each term in the log up to there, ascending.
     pub terms: Vec<(Index, Term)>,
 }

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! version u8 (1) | from u64 | to u64 | leader's commit u64 | needs u64 | gone u8 | disk u32 |
-//! receiver's disk u32 | message length u32 | Raft message without payload (protobuf) | entries u32 | per entry: payload length
-//! u32 | payloads, one after the other
+//! receiver's disk u32 | message length u32 | Raft message without payload (protobuf) | entries u32 |
+//! per entry: payload length u32 | payloads, one after the other
 //! ```
 //!
 //! The shell adds length and checksum around it. Payloads are kept apart from the protobuf part so

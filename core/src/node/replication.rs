@@ -354,14 +354,12 @@ impl Node {
     fn apply_to(&mut self, last: Index) {
         while self.applied.index < last {
             let index = self.applied.index.next();
-            let hard = self.hard_state();
             let mut meta = self
                 .log()
                 .meta(index)
                 .expect("not yet applied: in memory")
                 .clone();
             let place = Place {
-                hard: (hard.term, hard.vote),
                 terms: self.raft.store().terms(),
                 checkpoint_bytes: self.config.checkpoint_bytes,
             };
