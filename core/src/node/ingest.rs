@@ -175,17 +175,23 @@ impl Node {
             let place = source.map(|s| format!("{}:{}: ", s.host, s.port));
             return self.source_failed(place.unwrap_or_default() + &text);
         }
-        if let Some(purged) = self.beginning(&facts) {
-            self.propose_command(&Command::Begin { purged });
-        }
+        let begin = self.beginning(&facts);
         self.ingest.semi_sync = facts.semi_sync;
         let identity = Identity {
             version: facts.version,
             binlog_checksum: facts.binlog_checksum,
             server_uuid: facts.server_uuid,
         };
-        if self.applied.catalog.identity.as_ref() != Some(&identity) {
-            self.propose_command(&Command::Identify(identity.clone()));
+        let known = self.applied.catalog.identity.as_ref() == Some(&identity);
+        let begin = begin.map(|purged| Command::Begin { purged });
+        let identify = (!known).then(|| Command::Identify(identity.clone()));
+        for command in begin.into_iter().chain(identify) {
+            // Without it the dump would begin elsewhere, or never.
+            if !self.propose_command(&command) {
+                let text =
+                    "nothing new is taken now: the lead is being handed over, or the log is full";
+                return self.source_failed(text.to_owned());
+            }
         }
         self.ingest.state = State::Agreeing { identity };
     }
