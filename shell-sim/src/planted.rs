@@ -85,6 +85,14 @@ pub fn search(
     found.into_iter().map(|(_, finding)| finding).collect()
 }
 
+/// What catches a defect in a run of this schedule.
+pub fn caught(bug: Bug, schedule: &Schedule) -> Option<String> {
+    plant(Some(bug));
+    let failure = run(schedule, None, Print::Nothing).failure;
+    plant(None);
+    failure.map(|failure| oracle(&failure))
+}
+
 fn search_for(bug: Bug, seeds_max: u64) -> Finding {
     plant(Some(bug));
     let mut ranges = RANGES

@@ -1,4 +1,5 @@
-//! The lead moves because an operator wants it, or because the leader is stopped: nobody waits for an election.
+//! The lead moves because an operator wants it, or because the leader is stopped: nobody waits for an
+//! election.
 
 use std::time::Duration;
 
