@@ -44,9 +44,9 @@ pub(super) fn only_stuck(seed: u64, settings: &mut Settings, faults: &mut Vec<Fa
 }
 
 /// Now and then two leaders die one after the other while there is nothing to store, and a third node has a
-/// disk so slow that its records of both are on their way when it dies: votes and first entries, of one length
-/// all. The first of them is lost and those behind it survive. Then it writes another vote in that place, and
-/// dies before anything else is durable: what follows on the disk does not belong to it.
+/// disk so slow that its records of both are on their way when it dies: votes and first entries, of one
+/// length all. The first of them is lost and those behind it survive. Then it writes another vote in that
+/// place, and dies before anything else is durable: what follows on the disk does not belong to it.
 pub(super) fn ghosts(seed: u64, nodes: u64, settings: &mut Settings) -> Vec<Fault> {
     let rng = &mut Rng::new(seed, "ghosts", 0);
     if nodes < 3 || !rng.chance(GHOSTS_PPM) {
