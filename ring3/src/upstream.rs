@@ -40,11 +40,8 @@ impl World {
                 self.catch_up();
                 None
             }
-            Upstream::LoseTail { transactions } => self.source_down().then(|| {
-                let lost = (transactions as usize).min(self.beyond_floor());
-                self.sources.lose_tail(lost);
-                Over::SourceDown
-            }),
+            Upstream::LoseTail { transactions } => self.lose_tail(transactions as usize),
+            Upstream::LoseFile => self.lose_tail(self.sources.primary().in_last_file()),
             Upstream::Purge { keep } => {
                 self.purge(keep as usize);
                 None
@@ -92,6 +89,14 @@ impl World {
         let name = source_name(source.number);
         self.note(Note::Source { up: true });
         Handle::current().restart(name);
+    }
+
+    /// The source's machine dies, and so many of its last transactions are gone.
+    fn lose_tail(&mut self, lost: usize) -> Option<Over> {
+        self.source_down().then(|| {
+            self.sources.lose_tail(lost.min(self.beyond_floor()));
+            Over::SourceDown
+        })
     }
 
     /// A replica of the source takes over; the operator names it.

@@ -29,6 +29,8 @@ pub enum Upstream {
         /// So many.
         transactions: u64,
     },
+    /// The same, without its last binlog file: the next one gets its name.
+    LoseFile,
     /// The source purges its binlog files.
     Purge {
         /// All but so many.
@@ -50,6 +52,7 @@ impl fmt::Display for Upstream {
             Upstream::Return { source } => write!(f, "source-return {source}"),
             Upstream::CatchUp => f.write_str("source-catch-up"),
             Upstream::LoseTail { transactions } => write!(f, "source-lose-tail {transactions}"),
+            Upstream::LoseFile => f.write_str("source-lose-file"),
             Upstream::Purge { keep } => write!(f, "source-purge keep {keep}"),
             Upstream::Upgrade => f.write_str("source-upgrade"),
             Upstream::Checksum => f.write_str("source-checksum"),
@@ -79,6 +82,7 @@ impl Upstream {
             "source-lose-tail" => {
                 number(words, None).map(|transactions| Upstream::LoseTail { transactions })
             }
+            "source-lose-file" => Ok(Upstream::LoseFile),
             "source-purge" => number(words, Some("keep")).map(|keep| Upstream::Purge { keep }),
             "source-upgrade" => Ok(Upstream::Upgrade),
             "source-checksum" => Ok(Upstream::Checksum),

@@ -196,6 +196,15 @@ impl Source {
         set
     }
 
+    /// How many transactions its last file has.
+    pub fn in_last_file(&self) -> usize {
+        let last = self.files.len() - 1;
+        let of_it = self.transactions.iter().rev();
+        of_it
+            .take_while(|transaction| transaction.file == last)
+            .count()
+    }
+
     /// How many transactions there are up to the last one of these.
     pub fn upto(&self, set: &GtidSet) -> usize {
         let mut all = self.transactions.iter();

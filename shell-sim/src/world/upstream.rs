@@ -27,13 +27,10 @@ impl World {
                 self.name_again()?;
             }
             Upstream::CatchUp => self.catch_up(),
-            Upstream::LoseTail { transactions } => {
-                if self.sources.primary().up {
-                    self.source_down();
-                    let lost = (transactions as usize).min(self.beyond_floor());
-                    self.sources.lose_tail(lost);
-                    self.after(lasts_us, Event::SourceUp);
-                }
+            Upstream::LoseTail { transactions } => self.lose_tail(transactions as usize, lasts_us),
+            Upstream::LoseFile => {
+                let lost = self.sources.primary().in_last_file();
+                self.lose_tail(lost, lasts_us);
             }
             Upstream::Purge { keep } => self.purge(keep as usize),
             Upstream::Upgrade => {
@@ -51,6 +48,16 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// The source's machine dies, and so many of its last transactions are gone.
+    fn lose_tail(&mut self, lost: usize, lasts_us: u64) {
+        if self.sources.primary().up {
+            self.source_down();
+            let lost = lost.min(self.beyond_floor());
+            self.sources.lose_tail(lost);
+            self.after(lasts_us, Event::SourceUp);
+        }
     }
 
     /// How many transactions a source may lack of those that the primary has.

@@ -59,6 +59,10 @@ fn happening(rng: &mut Rng, kind: usize, at_ms: u64, replicas: u64) -> Vec<Fault
                 let before_ms = at_ms - rng.range(10, 100);
                 faults.push(at(before_ms, 0, What::Rotate));
             }
+            if rng.chance(500_000) {
+                // Exactly that: the other one has the same head.
+                faults[0].what = What::Upstream(Upstream::LoseFile);
+            }
             faults
         }
         4 => {
