@@ -260,13 +260,15 @@ impl Node {
     }
 
     /// The request is done when a majority of the voters know that the change is committed: from then on
-    /// they do without those that left.
+    /// they do without those that left. One that left may miss the end, and hear that it is outside.
     fn answer_members(&mut self) {
         let Some(asked) = &self.reconfiguring.asked else {
             return;
         };
         let token = asked.token;
-        if self.applied.members == asked.wanted && self.is_known() {
+        let outside = self.reconfiguring.gone && asked.wanted.get(self.config.id).is_none();
+        let (is, wanted) = (self.members().conf_state(), asked.wanted.conf_state());
+        if outside || (same_conf(&is, &wanted) && self.is_known()) {
             self.reconfiguring.asked = None;
             self.out
                 .push_back(Effect::Admin(AdminEffect::Done { token }));
