@@ -60,11 +60,11 @@ fn defects_of_the_models_are_found_by_the_oracle_they_belong_to() {
 #[test]
 fn a_failure_says_how_to_repeat_it_and_what_went_before() {
     let plant = "early-acknowledgement";
-    let (code, text) = told(&["--seed", "3", "--plant", plant]);
+    let (code, text) = told(&["--seed", "1", "--plant", plant]);
     assert_eq!(code, Some(12), "{text}");
     for fact in [
-        "seed 3 FAILED",
-        "repeat with: ci/ring3 --seed 3 --plant early-acknowledgement",
+        "seed 1 FAILED",
+        "repeat with: ci/ring3 --seed 1 --plant early-acknowledgement",
         "set faults_ms",
         "the last events",
         "node 1 up",

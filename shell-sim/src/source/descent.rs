@@ -112,7 +112,7 @@ impl Source {
             shapes: Rng::new(seed, "shapes of another life", life),
             due: None,
             up: false,
-            lost: self.lost || keep < self.transactions.len(),
+            lost: self.lost || keep < self.transactions.len() || last_file + 1 < self.files.len(),
             semi_sync,
         };
         source.close_file();
