@@ -7,7 +7,6 @@ use std::time::Duration;
 use kingbus_core::node::port::{DiskInput, Input};
 use kingbus_core::node::status::Status;
 use kingbus_core::types::TICK_MS;
-use kingbus_sim::disk::Disk;
 use kingbus_sim::oracles::{
     Violation, a_damaged_node_is_silent, a_damaged_node_says_so, a_sound_disk_is_trusted,
 };
@@ -88,10 +87,7 @@ impl World {
             self.kill(node, for_ms.max(1));
         }
         let host = &mut self.hosts[node];
-        host.disk.stop();
-        let (stuck, slow_us, bad_reads) = (host.disk.stuck, host.disk.slow_us, host.disk.bad_reads);
-        host.disk = Disk::new(self.schedule.seed, node as u64 + 1);
-        (host.disk.stuck, host.disk.slow_us, host.disk.bad_reads) = (stuck, slow_us, bad_reads);
+        host.disk.lose_all(self.schedule.seed, node as u64 + 1);
         host.wiped = true;
         self.oracles.wiped(node);
         let node = node as u64 + 1;

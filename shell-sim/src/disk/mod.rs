@@ -181,6 +181,17 @@ impl Disk {
         self.rng.range(1, longest.max(1))
     }
 
+    /// Everything on it is gone; its hardware stays as it is.
+    pub fn lose_all(&mut self, seed: u64, number: u64) {
+        self.stop();
+        *self = Disk {
+            stuck: self.stuck,
+            slow_us: self.slow_us,
+            bad_reads: self.bad_reads,
+            ..Disk::new(seed, number)
+        };
+    }
+
     /// The process ends, the machine goes on.
     pub fn stop(&mut self) {
         self.syncing = None;

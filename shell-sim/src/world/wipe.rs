@@ -4,7 +4,6 @@ use kingbus_core::node::status::Status;
 use raft::eraftpb::{Message, MessageType};
 
 use super::{Event, World};
-use crate::disk::Disk;
 use crate::trace::Note;
 
 impl World {
@@ -24,10 +23,7 @@ impl World {
             self.after(down_us, Event::Start { node });
         }
         let host = &mut self.hosts[node];
-        host.disk.stop();
-        let (stuck, slow_us, bad_reads) = (host.disk.stuck, host.disk.slow_us, host.disk.bad_reads);
-        host.disk = Disk::new(self.schedule.seed, node as u64 + 1);
-        (host.disk.stuck, host.disk.slow_us, host.disk.bad_reads) = (stuck, slow_us, bad_reads);
+        host.disk.lose_all(self.schedule.seed, node as u64 + 1);
         host.wiped = true;
         self.oracles.wiped(node);
         let node = node as u64 + 1;
