@@ -154,8 +154,10 @@ impl Driver {
         if let Input::Disk(DiskInput::Damaged { text }) = &input {
             world.told_of_damage(self.node, text);
         }
-        drop(world);
         self.machine.step(input);
+        world
+            .oracles
+            .knows_committed(self.node, self.machine.commit());
     }
 
     fn carry_out(&mut self, world: &mut World, effect: Effect) -> Result<(), Violation> {

@@ -56,7 +56,7 @@ use self::snapshot::Snapshots;
 use self::wiped::Disks;
 use crate::log::{Recovered, Writer};
 use crate::planted::{Bug, planted};
-use crate::types::Tick;
+use crate::types::{Index, Tick};
 
 /// The state machine of one node. It is serialised for its [`fingerprint`](Node::fingerprint) alone.
 #[derive(Serialize)]
@@ -152,6 +152,11 @@ impl Node {
     /// The next thing to do; None until the next input.
     pub fn poll(&mut self) -> Option<Effect> {
         self.out.pop_front()
+    }
+
+    /// The last entry that this node knows to be committed; it may not be applied yet.
+    pub fn commit(&self) -> Index {
+        Index(self.raft.raft.raft_log.committed)
     }
 
     fn tick(&mut self) {

@@ -159,6 +159,12 @@ impl Oracles {
         Ok(true)
     }
 
+    /// A node knows in this step what is committed; it may say so, or apply it, in a later one.
+    pub fn knows_committed(&mut self, node: usize, index: Index) {
+        let known = (&self.logs, &self.members);
+        self.committed.knows(node, index, known);
+    }
+
     /// A leader says what is committed.
     pub fn leader_commits(&mut self, node: usize, index: Index) -> Result<(), Violation> {
         let known = (&self.logs, &self.members);

@@ -14,6 +14,28 @@ pub struct Committed {
 }
 
 impl Committed {
+    /// A node knows that entry `index` is committed, before it carries out what that brings. By a majority
+    /// of the present members it is so for good, whatever members come into force until the node says it.
+    /// What is short of that may be committed by members that come into force in this very step, and is
+    /// judged when the node acts on it.
+    pub(super) fn knows(
+        &mut self,
+        node: usize,
+        index: Index,
+        (logs, members): (&Logs, &Configurations),
+    ) {
+        if index.0 <= self.last {
+            return;
+        }
+        let Some(term) = logs.of(node).written.term_at(index.0) else {
+            return;
+        };
+        let copies = logs.durable_copies(index, term);
+        if members.of(node).is_quorum(&copies) {
+            self.last = index.0;
+        }
+    }
+
     /// A leader says that entry `index` is committed.
     pub(super) fn leader_commits(
         &mut self,

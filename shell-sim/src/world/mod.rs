@@ -321,6 +321,7 @@ impl World {
         }
         let running = host.node.as_mut().expect("it runs");
         running.step(input);
+        self.oracles.knows_committed(node, running.commit());
         if self.steps.is_multiple_of(BOUNDS_STEPS) {
             memory_is_bounded(node, &running.bounds())?;
         }
