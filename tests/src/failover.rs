@@ -1,4 +1,4 @@
-//! How long a replica is without news when the leader of three nodes is killed.
+//! How long a replica is without news when the leader of three nodes is killed, or hands over.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -8,13 +8,13 @@ use mysql::prelude::Queryable;
 use crate::check::{connected_port, move_to, wait_row};
 use crate::kingbus::Cluster;
 use crate::mysqld::Server;
-use crate::wait;
 use crate::wait::seconds;
+use crate::{http, wait};
 
-/// Seconds from the kill to a row, committed after it, on each replica.
+/// Seconds from the beginning of a change of leaders to a row, committed after it, on each replica.
 #[derive(Clone, Copy, Debug)]
 pub struct Gap {
-    /// Of the replica that read from the killed leader.
+    /// Of the replica that read from the old leader.
     pub at_leader: f64,
     /// Of the replica that read from another node.
     pub elsewhere: f64,
@@ -28,19 +28,49 @@ pub fn kill_leader(
     replicas: [&Server; 2],
     number: u64,
 ) -> Gap {
+    let leader = read_from_leader(cluster, replicas);
+    let start = Instant::now();
+    cluster.nodes[leader].kill();
+    let gap = news(source, replicas, number, start);
+    cluster.nodes[leader].start();
+    cluster.wait_serving();
+    gap
+}
+
+/// Has the leader hand over, in the same way.
+pub fn hand_over(
+    cluster: &mut Cluster,
+    source: &Server,
+    replicas: [&Server; 2],
+    number: u64,
+) -> Gap {
+    let leader = read_from_leader(cluster, replicas);
+    let start = Instant::now();
+    let answer = http::request(cluster.nodes[leader].admin(), "POST", "/handover", "");
+    let answer = answer.expect("an answer of the leader");
+    assert_eq!(answer.code, 200, "POST /handover: {}", answer.body);
+    let gap = news(source, replicas, number, start);
+    cluster.wait_serving();
+    gap
+}
+
+/// The first replica reads from the leader, which is returned, the second one from another node.
+fn read_from_leader(cluster: &Cluster, replicas: [&Server; 2]) -> usize {
     let leader = cluster.leader();
     let other = (leader + 1) % cluster.nodes.len();
     place(replicas[0], cluster.nodes[leader].port());
     place(replicas[1], cluster.nodes[other].port());
+    leader
+}
 
+/// Commits a row and waits until it is on both replicas.
+fn news(source: &Server, replicas: [&Server; 2], number: u64, start: Instant) -> Gap {
     let mut writer = source.connect();
     let insert = format!("INSERT INTO load_.kills VALUES ({number})");
     let count = format!("SELECT COUNT(*) FROM load_.kills WHERE number = {number}");
-    let start = Instant::now();
-    cluster.nodes[leader].kill();
     // With semi-sync on this waits until a new leader has it; if that never comes, the replicas tell.
     thread::spawn(move || writer.query_drop(insert));
-    let gap = thread::scope(|scope| {
+    thread::scope(|scope| {
         let waits = replicas.map(|replica| {
             let count = &count;
             scope.spawn(move || wait_row(replica, count, start, seconds(60)).as_secs_f64())
@@ -50,10 +80,7 @@ pub fn kill_leader(
             at_leader,
             elsewhere,
         }
-    });
-    cluster.nodes[leader].start();
-    cluster.wait_serving();
-    gap
+    })
 }
 
 /// Makes a replica read from this node, and waits until it does.

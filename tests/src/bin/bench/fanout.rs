@@ -19,6 +19,10 @@ const READERS: [u64; 5] = [1, 4, 16, 64, 256];
 const SHARES: u64 = 4;
 /// Their server ids begin here.
 const SERVER_ID: u32 = 900_000;
+/// Readers that connect and read nothing.
+const STALLED: u32 = 16;
+/// Their server ids begin here.
+const STALLED_ID: u32 = 930_000;
 
 /// All counts of readers, for small and for large transactions.
 pub fn fanout(arguments: &Arguments, figures: &mut Figures) {
@@ -44,6 +48,16 @@ pub fn fanout(arguments: &Arguments, figures: &mut Figures) {
                 let theirs = read(&backlog, source.port(), source.process(), readers);
                 theirs.add(figures, &format!("mysql_{name}"));
             }
+            let (port, executed) = (cluster.nodes[0].port(), backlog.source.executed());
+            let node = cluster.nodes[0].process();
+            let name = |what: &str| format!("fanout_{}_{what}_16", size.name());
+            spread(&backlog, port, node, &executed).add(figures, &name("spread"));
+            let stalled: Vec<Dump> = (0..STALLED)
+                .map(|n| Dump::start(port, STALLED_ID + n, ""))
+                .collect();
+            read(&backlog, port, node, 16).add(figures, &name("beside_stalled"));
+            drop(stalled);
+            tail(&backlog).add(figures, &name("tail"));
         }
     }
 }
@@ -68,9 +82,43 @@ impl Reading {
 /// Readers that all begin at once, with the first transaction.
 fn read(backlog: &Backlog, port: u16, server: &Process, readers: u64) -> Reading {
     let each = (backlog.transactions() * SHARES / readers).clamp(1, backlog.transactions());
-    let dumps: Vec<Dump> = (0..readers)
-        .map(|n| Dump::start(port, SERVER_ID + n as u32, ""))
-        .collect();
+    let dumps = (0..readers).map(|n| Dump::start(port, SERVER_ID + n as u32, ""));
+    take(dumps.collect(), each, server)
+}
+
+/// 16 readers, each at another place of the log.
+fn spread(backlog: &Backlog, port: u16, server: &Process, executed: &str) -> Reading {
+    let uuid = executed.split(':').next().expect("a GTID set has a UUID");
+    let part = backlog.transactions() / 16;
+    let dumps = (0..16).map(|n| {
+        let has = if n == 0 {
+            String::new()
+        } else {
+            format!("{uuid}:1-{}", n * part)
+        };
+        Dump::start(port, SERVER_ID + n as u32, &has)
+    });
+    take(dumps.collect(), part, server)
+}
+
+/// 16 readers that are there from the beginning, while the node takes everything in.
+fn tail(backlog: &Backlog) -> Reading {
+    let scratch = Scratch::new("tail");
+    let mut cluster = Cluster::start(&scratch, 1);
+    let port = cluster.nodes[0].port();
+    // A store without any binlog serves nobody.
+    cluster.follow(backlog.source.port(), "earliest");
+    cluster.wait_serving();
+    let dumps = (0..16).map(|n| Dump::start(port, SERVER_ID + n, ""));
+    take(
+        dumps.collect(),
+        backlog.transactions(),
+        cluster.nodes[0].process(),
+    )
+}
+
+/// Takes so many transactions with each of these.
+fn take(dumps: Vec<Dump>, each: u64, server: &Process) -> Reading {
     let cpu = server.cpu();
     let start = Instant::now();
     let threads = dumps.into_iter();

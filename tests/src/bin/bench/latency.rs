@@ -1,8 +1,8 @@
 //! How long after it was sent to the source a transaction is seen by a reader: of the source itself, and
-//! of three nodes.
+//! of three nodes, also while one of them sends another reader all it has.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -23,8 +23,13 @@ const LOADS: [(u64, u64); 2] = [(200, 1), (2_000, 8)];
 /// The source syncs as it does out of the box.
 const FLAGS: [&str; 2] = ["--sync-binlog=1", "--innodb-flush-log-at-trx-commit=1"];
 const SERVER_ID: u32 = 910_000;
+/// Column bytes of a transaction of the backlog.
+const LARGE_BYTES: u64 = 1_000_000;
+/// The reader of the backlog.
+const OTHER_ID: u32 = 920_000;
 
-/// Both loads, read from the source and through a node that does not lead.
+/// Both loads, read from the source and through a node that does not lead: when that has nothing else to do,
+/// and while it serves a backlog to another reader, over and over.
 pub fn latency(arguments: &Arguments, figures: &mut Figures) {
     println!("from a commit's sending until a reader has it");
     let scratch = Scratch::new("latency");
@@ -38,30 +43,67 @@ pub fn latency(arguments: &Arguments, figures: &mut Figures) {
         ("direct", source.port()),
         ("3_nodes", cluster.nodes[follower].port()),
     ];
+    let backlog = arguments.backlog_bytes() / LARGE_BYTES;
+    source.run(&[
+        "CREATE TABLE load_.backlog (n INT PRIMARY KEY, v LONGBLOB)",
+        &format!(
+            "CREATE PROCEDURE load_.fill() BEGIN DECLARE n INT DEFAULT 0; WHILE n < {backlog} DO \
+             INSERT INTO load_.backlog VALUES (n, REPEAT(SHA2(n, 256), {LARGE_BYTES} / 64)); \
+             SET n = n + 1; END WHILE; END"
+        ),
+        "CALL load_.fill()",
+    ]);
     let seconds = if arguments.quick { 2 } else { 20 };
     let mut round = 0;
     for _ in 0..arguments.runs() {
         for (rate, writers) in LOADS {
-            round += 1;
-            cluster.wait_executed(&source.executed(), kingbus_tests::wait::seconds(60));
-            let all = measure(
-                &source,
-                &ports,
-                Run {
+            for served in ["", "_backlog"] {
+                round += 1;
+                cluster.wait_executed(&source.executed(), kingbus_tests::wait::seconds(60));
+                let run = Run {
                     round,
                     rate,
                     writers,
                     seconds,
-                },
-            );
-            for ((name, _), mut times) in ports.iter().zip(all) {
-                times.sort_by(f64::total_cmp);
-                for (share, percent) in [(0.5, "p50"), (0.99, "p99")] {
-                    let name = format!("latency_{name}_{rate}_{percent}_ms");
-                    figures.add(&name, "ms", percentile(&times, share));
+                };
+                let other = (!served.is_empty()).then(|| Other::start(ports[1].1, backlog));
+                let all = measure(&source, &ports, run);
+                if let Some(other) = other {
+                    other.stop();
+                }
+                for ((name, _), mut times) in ports.iter().zip(all) {
+                    times.sort_by(f64::total_cmp);
+                    for (share, percent) in [(0.5, "p50"), (0.99, "p99")] {
+                        let name = format!("latency_{name}_{rate}{served}_{percent}_ms");
+                        figures.add(&name, "ms", percentile(&times, share));
+                    }
                 }
             }
         }
+    }
+}
+
+/// A reader that takes the backlog again and again.
+struct Other {
+    end: Arc<AtomicBool>,
+    reader: JoinHandle<()>,
+}
+
+impl Other {
+    fn start(port: u16, transactions: u64) -> Other {
+        let end = Arc::new(AtomicBool::new(false));
+        let ends = Arc::clone(&end);
+        let reader = thread::spawn(move || {
+            while !ends.load(Ordering::SeqCst) {
+                Dump::start(port, OTHER_ID, "").read_transactions(transactions);
+            }
+        });
+        Other { end, reader }
+    }
+
+    fn stop(self) {
+        self.end.store(true, Ordering::SeqCst);
+        self.reader.join().expect("a reader that did not fail");
     }
 }
 

@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stdout, reason = "figures are printed on the terminal")]
 
+mod commits;
 mod drain;
 mod failover;
 mod fanout;
@@ -26,18 +27,19 @@ struct Arguments {
     /// Writes one line of JSON a figure.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Only this part: limits, small, large, fanout, latency, huge, failover or simulator.
+    /// Only this part: limits, small, large, fanout, latency, commits, huge, failover or simulator.
     #[arg(long, value_name = "PART")]
     only: Vec<String>,
 }
 
 /// The parts, in their order.
-const PARTS: [&str; 8] = [
+const PARTS: [&str; 9] = [
     "limits",
     "small",
     "large",
     "fanout",
     "latency",
+    "commits",
     "huge",
     "failover",
     "simulator",
@@ -75,6 +77,7 @@ fn main() {
             "large" => drain::drains(&arguments, &mut figures, Size::Large),
             "fanout" => fanout::fanout(&arguments, &mut figures),
             "latency" => latency::latency(&arguments, &mut figures),
+            "commits" => commits::commits(&arguments, &mut figures),
             "huge" => drain::huge_transaction(&mut figures),
             "failover" => failover::failover(&arguments, &mut figures),
             "simulator" => simulator::simulator(&arguments, &mut figures),
