@@ -2,18 +2,21 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kingbus_core::auth::{Nonce, Password, Plugin, scramble};
 use kingbus_core::event::{Checksum, GtidEvent, Header, kind};
 use kingbus_core::gtid::{Gtid, GtidSet};
 use kingbus_core::packet::write_packet;
 use kingbus_core::reader::Reader;
+use socket2::SockRef;
 
 use crate::mysqld::REPL;
 
 /// Room for one read of the socket.
 const READ_BYTES: usize = 256 * 1024;
+/// The kernel's room for what comes to a narrow reader.
+const NARROW_BYTES: usize = 64 * 1024;
 /// Packet header and status byte, in front of each event.
 const FRAME_BYTES: usize = 5;
 /// A packet of this length is continued by the next.
@@ -40,6 +43,8 @@ pub struct Dump {
     continues: bool,
     /// Bytes read from the socket so far.
     pub bytes: u64,
+    /// When the dump was asked for.
+    pub asked: Instant,
 }
 
 /// What a reader looks for.
@@ -57,8 +62,19 @@ impl Dump {
     /// # Panics
     /// When the server refuses.
     pub fn start(port: u16, server_id: u32, executed: &str) -> Dump {
-        let stream = TcpStream::connect(("127.0.0.1", port))
-            .unwrap_or_else(|e| panic!("no connection to port {port}: {e}"));
+        Dump::on(connect(port), server_id, executed)
+    }
+
+    /// Like [`start`](Self::start); what this end does not read, the kernel takes little of.
+    pub fn start_narrow(port: u16, server_id: u32, executed: &str) -> Dump {
+        let stream = connect(port);
+        SockRef::from(&stream)
+            .set_recv_buffer_size(NARROW_BYTES)
+            .expect("an option of the socket");
+        Dump::on(stream, server_id, executed)
+    }
+
+    fn on(stream: TcpStream, server_id: u32, executed: &str) -> Dump {
         stream.set_nodelay(true).expect("an option of the socket");
         stream
             .set_read_timeout(Some(SILENCE))
@@ -70,6 +86,7 @@ impl Dump {
             pass: 0,
             continues: false,
             bytes: 0,
+            asked: Instant::now(),
         };
         dump.log_in(server_id, executed);
         dump
@@ -96,6 +113,7 @@ impl Dump {
         dump.extend_from_slice(&4u64.to_le_bytes());
         dump.extend_from_slice(&(executed.len() as u32).to_le_bytes());
         dump.extend_from_slice(&executed);
+        self.asked = Instant::now();
         self.send(0, &dump);
     }
 
@@ -169,7 +187,8 @@ impl Dump {
         Some(seen)
     }
 
-    fn fill(&mut self) {
+    /// Reads what has come, at least a byte.
+    pub fn fill(&mut self) {
         if self.ready.is_empty() {
             self.ready = 0..0;
         } else if self.ready.start > 0 {
@@ -191,6 +210,11 @@ impl Dump {
         }
         self.bytes
     }
+}
+
+fn connect(port: u16) -> TcpStream {
+    TcpStream::connect(("127.0.0.1", port))
+        .unwrap_or_else(|e| panic!("no connection to port {port}: {e}"))
 }
 
 /// The challenge in a server's greeting.

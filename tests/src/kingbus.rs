@@ -19,6 +19,9 @@ use crate::{ports, programs, wait};
 /// Bound for a cluster to agree on a leader and serve.
 const READY: Duration = Duration::from_secs(30);
 
+/// The server UUID of all clusters.
+pub const SERVER_UUID: &str = "4b1d0c0f-57a1-11ef-a8a1-0242ac120002";
+
 /// Of all clusters.
 const SECRET: &str = "a secret of these tests, long enough";
 
@@ -346,7 +349,7 @@ fn prepare_node(folder: &Path, id: usize, addresses: &[u16]) -> Node {
          [replicas]\nlisten = \"127.0.0.1:{replicas}\"\nuser = \"{REPL}\"\npassword = \"{REPL}\"\n\
          [admin]\nlisten = \"127.0.0.1:{admin}\"\n\
          [identity]\nserver_id = 33070\n\
-         server_uuid = \"4b1d0c0f-57a1-11ef-a8a1-0242ac120002\"\n",
+         server_uuid = \"{SERVER_UUID}\"\n",
         folder.display(),
     );
     if addresses.len() > 1 {

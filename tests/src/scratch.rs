@@ -14,7 +14,12 @@ pub struct Scratch {
 impl Scratch {
     /// Makes a new folder; `name` is part of its path, which stays short because sockets lie in it.
     pub fn new(name: &str) -> Scratch {
-        let path = env::temp_dir().join(format!("kingbus-{name}-{}", std::process::id()));
+        Scratch::below(&env::temp_dir(), name)
+    }
+
+    /// Makes a new folder in another one.
+    pub fn below(folder: &Path, name: &str) -> Scratch {
+        let path = folder.join(format!("kingbus-{name}-{}", std::process::id()));
         // Left by a killed process that had the same number.
         let _ = fs::remove_dir_all(&path);
         fs::create_dir_all(&path).unwrap_or_else(|e| panic!("cannot make {}: {e}", path.display()));

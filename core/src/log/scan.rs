@@ -12,6 +12,9 @@ use crate::types::SegmentId;
 /// Bytes read at once.
 const WINDOW_BYTES: usize = 4 << 20;
 
+/// What a segment is made of before it is written: passed over at once.
+static EMPTY: [u8; 4096] = [0; 4096];
+
 /// How far a planted defect looks for a record behind a bad one.
 const CLAIM_BYTES_PLANTED: usize = 1024;
 
@@ -189,6 +192,10 @@ fn claimed_durable(
             what,
         })?;
         let mut from = 0;
+        // No header begins in zeros, whatever follows them.
+        while block.get(from..from + EMPTY.len()) == Some(&EMPTY[..]) {
+            from += EMPTY.len();
+        }
         while let Some(head) = block.get(from..from + RECORD_HEADER_LEN as usize) {
             // Empty space is passed over without a checksum.
             if head[4] != 0

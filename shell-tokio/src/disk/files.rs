@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use kingbus_core::types::SegmentId;
 
 use crate::os::{self, File, OpenOptions};
@@ -131,18 +130,19 @@ impl Files {
 pub fn read_at(file: &File, offset: u64, len: usize) -> io::Result<Bytes> {
     let end = file.metadata()?.len();
     let len = (len as u64).min(end.saturating_sub(offset)) as usize;
-    let mut bytes = BytesMut::zeroed(len);
-    let mut done = 0;
-    while done < len {
-        match file.read_at(&mut bytes[done..], offset + done as u64) {
+    let mut bytes = Vec::with_capacity(len);
+    while bytes.len() < len {
+        let at = offset + bytes.len() as u64;
+        match os::read_at(file, &mut bytes, at) {
             Ok(0) => break,
-            Ok(n) => done += n,
+            Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }
-    bytes.truncate(done);
-    Ok(bytes.freeze())
+    // There may have been more room than was asked for.
+    bytes.truncate(len);
+    Ok(Bytes::from(bytes))
 }
 
 /// Writes the parts one after the other at `offset`.

@@ -11,6 +11,7 @@ pub use std::fs::{
 
 use axum::serve::Listener;
 use rand::distr::{Distribution, StandardUniform};
+use rustix::buffer::spare_capacity;
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 pub use tokio::net::{TcpListener, TcpStream};
@@ -36,6 +37,11 @@ pub fn allocate(file: &File, len: u64) -> io::Result<()> {
         Err(Errno::OPNOTSUPP | Errno::NOSYS) => file.set_len(len),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Reads what fits into the spare room of `bytes`, from `offset` on; returns how many, 0 at the file's end.
+pub fn read_at(file: &File, bytes: &mut Vec<u8>, offset: u64) -> io::Result<usize> {
+    Ok(rustix::io::pread(file, spare_capacity(bytes), offset)?)
 }
 
 /// Writes some of the slices, one after the other, at `offset`; returns how many bytes.

@@ -92,6 +92,15 @@ pub fn allocate(file: &File, len: u64) -> io::Result<()> {
     file.set_len(len)
 }
 
+/// Reads what fits into the spare room of `bytes`, from `offset` on; returns how many, 0 at the file's end.
+pub fn read_at(file: &File, bytes: &mut Vec<u8>, offset: u64) -> io::Result<usize> {
+    let from = bytes.len();
+    bytes.resize(bytes.capacity(), 0);
+    let read = file.read_at(&mut bytes[from..], offset);
+    bytes.truncate(from + *read.as_ref().unwrap_or(&0));
+    read
+}
+
 /// Writes the slices, one after the other, at `offset`; returns how many bytes.
 pub fn write_at(file: &File, slices: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
     let bytes: Vec<u8> = slices

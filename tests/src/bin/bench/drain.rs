@@ -4,12 +4,10 @@ use std::time::{Duration, Instant};
 
 use kingbus_tests::backlog::{self, Size};
 use kingbus_tests::binlog;
-use kingbus_tests::check::{assert_same_data, wait_same_executed};
 use kingbus_tests::kingbus::Cluster;
 use kingbus_tests::mysqld::Server;
 use kingbus_tests::process::Process;
 use kingbus_tests::scratch::Scratch;
-use kingbus_tests::stage::Stage;
 use kingbus_tests::wait::seconds;
 
 use super::Arguments;
@@ -91,25 +89,11 @@ fn drain(source: &Server, nodes: usize) -> Drained {
     }
 }
 
-fn resident_mib_max(cluster: &mut Cluster) -> f64 {
+/// Of the node that had most in memory.
+pub fn resident_mib_max(cluster: &mut Cluster) -> f64 {
     let peaks = cluster
         .nodes
         .iter_mut()
         .map(|node| Process::resident_bytes_peak(node.process()));
     peaks.max().expect("a node") as f64 / f64::from(1 << 20)
-}
-
-/// A transaction that must not be held in memory.
-pub fn huge_transaction(figures: &mut Figures) {
-    println!("a transaction of 300 MB through three nodes to a replica");
-    let mut stage = Stage::new("bench-huge", 3, &[]);
-    stage.source.run(&[
-        "CREATE DATABASE huge",
-        "CREATE TABLE huge.h (id INT PRIMARY KEY, v LONGBLOB)",
-        "INSERT INTO huge.h WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n \
-         WHERE i < 299) SELECT i, REPEAT(SHA2(i, 256), 1048576 / 64) FROM n",
-    ]);
-    wait_same_executed(&stage.source, &stage.replica, seconds(300));
-    assert_same_data(&stage.source, &stage.replica);
-    figures.add("rss_peak_mib", "MiB", resident_mib_max(&mut stage.cluster));
 }

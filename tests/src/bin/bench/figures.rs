@@ -13,9 +13,14 @@ pub struct Figures {
 }
 
 impl Figures {
-    /// Adds the result of one run.
+    /// Adds the result of one run, and prints it.
     pub fn add(&mut self, name: &str, unit: &'static str, value: f64) {
         println!("  {name}: {value:.2} {unit}");
+        self.add_one_of_many(name, unit, value);
+    }
+
+    /// Adds one of so many results that only their table is of use.
+    pub fn add_one_of_many(&mut self, name: &str, unit: &'static str, value: f64) {
         match self.all.iter_mut().find(|figure| figure.0 == name) {
             Some(figure) => figure.2.push(value),
             None => self.all.push((name.to_owned(), unit, vec![value])),

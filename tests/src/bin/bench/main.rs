@@ -9,7 +9,9 @@ mod fanout;
 mod figures;
 mod latency;
 mod limits;
+mod memory;
 mod simulator;
+mod tib;
 
 use std::path::PathBuf;
 
@@ -27,13 +29,13 @@ struct Arguments {
     /// Writes one line of JSON a figure.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Only this part: limits, small, large, fanout, latency, commits, huge, failover or simulator.
+    /// Only this part: limits, small, large, fanout, latency, commits, huge, tib, failover or simulator.
     #[arg(long, value_name = "PART")]
     only: Vec<String>,
 }
 
 /// The parts, in their order.
-const PARTS: [&str; 9] = [
+const PARTS: [&str; 10] = [
     "limits",
     "small",
     "large",
@@ -41,6 +43,7 @@ const PARTS: [&str; 9] = [
     "latency",
     "commits",
     "huge",
+    "tib",
     "failover",
     "simulator",
 ];
@@ -78,7 +81,8 @@ fn main() {
             "fanout" => fanout::fanout(&arguments, &mut figures),
             "latency" => latency::latency(&arguments, &mut figures),
             "commits" => commits::commits(&arguments, &mut figures),
-            "huge" => drain::huge_transaction(&mut figures),
+            "huge" => memory::memory(&arguments, &mut figures),
+            "tib" => tib::tib(&arguments, &mut figures),
             "failover" => failover::failover(&arguments, &mut figures),
             "simulator" => simulator::simulator(&arguments, &mut figures),
             other => unreachable!("{other} is not among the parts"),
