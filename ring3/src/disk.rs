@@ -81,15 +81,15 @@ impl World {
     }
 
     /// The answer to a question, or what is wrong with the disk. None: an index that was given up says
-    /// nothing.
+    /// nothing, and what was purged meanwhile nobody waits for.
     fn answer(&mut self, node: usize, question: &DiskEffect) -> Option<DiskInput> {
         let disk = &mut self.hosts[node].disk;
         let settings = &self.schedule.settings;
         if let DiskEffect::ReadBody { token, span } = *question {
-            return Some(match disk.read_body(span, settings) {
-                Ok(body) => DiskInput::Body { token, body },
-                Err(text) => DiskInput::Damaged { text },
-            });
+            return match disk.read_body(span, settings) {
+                Ok(body) => body.map(|body| DiskInput::Body { token, body }),
+                Err(text) => Some(DiskInput::Damaged { text }),
+            };
         }
         if disk.index_fails() {
             let text = "the index cannot be read".to_owned();
@@ -137,13 +137,7 @@ impl Driver {
                 sync,
             } => self.write(world, (seq, segment, offset, parts, sync)),
             DiskEffect::Index(ops) => self.index(world, ops),
-            DiskEffect::Forget { before } => {
-                let list = host.disk.segments.list();
-                for (id, _) in list.into_iter().filter(|(id, _)| *id < before) {
-                    host.disk.segments.delete(id);
-                }
-                Ok(())
-            }
+            DiskEffect::Forget { before } => world.delete(self.node, before),
             question @ (DiskEffect::ReadRows { .. }
             | DiskEffect::ReadCheckpoint { .. }
             | DiskEffect::ReadFile { .. }
@@ -180,17 +174,22 @@ impl Driver {
         });
         let disk = &world.hosts[self.node].disk;
         let written = disk.segments.range(segment, offset, len);
-        // Nothing is purged, so no snapshot is needed.
-        world
-            .oracles
-            .wrote(self.node, seq, (written, offset))
-            .map(|_| ())
+        let restored = world.oracles.wrote(self.node, seq, (written, offset))?;
+        if let Some(base) = restored {
+            let index = base.applied.index.0;
+            world.note(Note::Restored { node, index });
+        }
+        Ok(())
     }
 
     fn index(&mut self, world: &mut World, ops: Vec<IndexOp>) -> Result<(), Violation> {
         for op in &ops {
-            if let IndexOp::Row(row) = op {
-                self.applied(world, row)?;
+            match op {
+                IndexOp::Row(row) => self.applied(world, row)?,
+                IndexOp::Forget(before) => {
+                    world.oracles.purges.rows_forgotten(self.node, *before)?;
+                }
+                IndexOp::File(_) | IndexOp::Checkpoint(_) => {}
             }
         }
         let host = &mut world.hosts[self.node];

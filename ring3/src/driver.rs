@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::future::pending;
 use std::time::Duration;
 
-use bytes::Bytes;
 use kingbus_core::node::Node;
 use kingbus_core::node::port::{
     AdminEffect, DiskInput, Effect, Input, Serving, SourceEffect, SourceInput,
@@ -109,7 +108,7 @@ pub struct Driver {
     pub life: u64,
     machine: Node,
     /// By peer; the node's own is never used.
-    pub outboxes: Vec<mpsc::Sender<Bytes>>,
+    pub outboxes: Vec<mpsc::Sender<peers::Frame>>,
     /// For the tasks that bring inputs.
     pub inbox: mpsc::Sender<Input>,
     /// The connection to the source.

@@ -15,14 +15,13 @@ use crate::world::{Shared, Word, World, now_us};
 
 /// Settings of the network that madsim's has no counterpart for: its delays have one distribution, the
 /// order of datagrams is always free, none comes twice, and links have no capacity.
-const WITHOUT_COUNTERPART: [&str; 7] = [
+const WITHOUT_COUNTERPART: [&str; 6] = [
     "slow_ppm",
     "duplicate_ppm",
     "reorder_ppm",
     "link_bytes_max",
     "link_kib_s",
     "tail_ppm",
-    "hot_bytes",
 ];
 
 /// Plays the faults, and heals everything when their time is over.
@@ -169,8 +168,8 @@ impl World {
                 self.ask_hand_over();
                 None
             }
-            What::Purge { .. } => {
-                self.pass_over("purge");
+            What::Purge { keep } => {
+                self.ask_purge(keep);
                 None
             }
             What::Members { changes } => {
@@ -185,9 +184,8 @@ impl World {
                 self.cut_replica(replica, moment);
                 None
             }
-            What::ReplicaLost { .. } => {
-                // madsim tells both ends when a connection is gone.
-                self.pass_over("replica-lost");
+            What::ReplicaLost { replica } => {
+                self.lose_replica(replica);
                 None
             }
             What::ReplicaFresh { replica } => {
@@ -228,6 +226,7 @@ impl World {
             NetSim::current().unclog_link(machine(from), machine(to));
         }
         NetSim::current().update_config(|config| config.packet_loss_rate = 0.0);
+        self.connections.heal();
         self.armed_source = false;
         for client in &mut self.clients {
             (client.armed, client.model.slow_us) = (false, 0);
@@ -380,6 +379,14 @@ impl World {
         } else {
             client.number += 1;
             client.cut.notify_waiters();
+        }
+    }
+
+    /// A replica's connection is gone, and the node hears of it only much later.
+    fn lose_replica(&mut self, number: u64) {
+        if let Some(at) = self.replica(number) {
+            self.clients[at].untold = true;
+            self.cut_replica(number, Moment::Now);
         }
     }
 

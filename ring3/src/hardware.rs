@@ -58,9 +58,8 @@ impl World {
                 self.hosts[node].disk.stuck += 1;
                 Some(Over::StuckDisk(node))
             }
-            Hardware::Disconnect { .. } => {
-                // Nodes talk by datagrams here.
-                self.pass_over("disconnect");
+            Hardware::Disconnect { from, to, moment } => {
+                self.disconnect((from, to), moment, for_ms);
                 None
             }
             Hardware::ClockJump { target, by_ms } => {

@@ -64,6 +64,8 @@ pub struct Host {
 
 /// A replica's connection, as the node holds it.
 pub struct Conn {
+    /// The replica's number, from 1.
+    pub replica: u64,
     /// What is to be sent.
     pub out: mpsc::UnboundedSender<Out>,
     /// What the replica had when it asked.
@@ -76,8 +78,8 @@ pub struct Conn {
 pub enum Out {
     /// Events.
     Data(Bytes),
-    /// An error; nothing comes after it.
-    Refused,
+    /// An error, with what the node does not have any more; nothing comes after it.
+    Refused(GtidSet),
     /// The end.
     End,
 }

@@ -14,6 +14,7 @@
 compile_error!("ring 3 needs madsim's compiler flag: use ci/ring3, or RUSTFLAGS='--cfg madsim'");
 
 mod address;
+mod connections;
 mod disk;
 mod driver;
 mod faults;
@@ -23,6 +24,7 @@ mod link;
 mod members;
 mod peers;
 mod play;
+mod purge;
 mod replica;
 mod serve;
 mod soak;

@@ -13,6 +13,7 @@ use raft::eraftpb::MessageType;
 use tokio::sync::mpsc;
 
 use crate::address;
+use crate::connections::Fate;
 use crate::driver::Driver;
 use crate::hardware::damaged;
 use crate::world::{Shared, World, now_us};
@@ -20,8 +21,11 @@ use crate::world::{Shared, World, now_us};
 /// Messages to one peer that wait to be sent, at most.
 pub const WAITING_MAX: usize = 64;
 
+/// The number of a connection, and what was sent on it.
+pub type Frame = (u64, Bytes);
+
 /// Sends what waits for a peer. A sender's number tells its messages apart at the other end.
-pub async fn talk(endpoint: Endpoint, from: usize, to: usize, mut frames: mpsc::Receiver<Bytes>) {
+pub async fn talk(endpoint: Endpoint, from: usize, to: usize, mut frames: mpsc::Receiver<Frame>) {
     while let Some(frame) = frames.recv().await {
         let sent = endpoint.send_to_raw(address::peer(to), from as u64, Box::new(frame));
         // A datagram that cannot be sent is one that is lost.
@@ -37,9 +41,12 @@ pub async fn listen(
     inbox: mpsc::Sender<Input>,
 ) {
     while let Ok((frame, _)) = endpoint.recv_from_raw(from as u64).await {
-        let frame = *frame.downcast::<Bytes>().expect("nodes send bytes");
+        let (number, frame) = *frame.downcast::<Frame>().expect("nodes send bytes");
         let read = {
             let mut world = shared.lock();
+            if !world.connections.delivers((from, to), number) {
+                continue;
+            }
             world.hosts[to].heard_us = now_us();
             world.note(Note::Arrived {
                 from: from as u64 + 1,
@@ -98,7 +105,7 @@ impl Driver {
         let disk = &mut host.disk;
         let read = |span| {
             let body = disk.read_body(span, &world.schedule.settings);
-            body.map_err(|text| harm = Some(text)).ok()
+            body.map_err(|text| harm = Some(text)).ok().flatten()
         };
         let Some(mut frame) = frame_bytes(envelope, read) else {
             // As where the connection drops it.
@@ -110,10 +117,18 @@ impl Driver {
         if world.plant == Some(Plant::AlteredBytes) {
             alter(&mut frame, &mut host.rng);
         }
-        if self.outboxes[to].try_send(frame.freeze()).is_err() {
-            if let Note::Sent { lost, .. } = &mut note {
-                *lost = true;
+        let len = frame.len() as u64;
+        let (is_lost, noticed) = match world.connections.send((self.node, to), len) {
+            Fate::Goes(number) => {
+                let sent = self.outboxes[to].try_send((number, frame.freeze()));
+                (sent.is_err(), sent.is_err())
             }
+            Fate::Lost { noticed } => (true, noticed),
+        };
+        if let Note::Sent { lost, .. } = &mut note {
+            *lost = is_lost;
+        }
+        if noticed {
             let peer = NodeId(to as u64 + 1);
             self.soon
                 .push_back(Input::Peer(PeerInput::Unreachable(peer)));

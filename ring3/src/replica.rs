@@ -5,9 +5,11 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use kingbus_core::gtid::GtidSet;
 use kingbus_sim::oracles::{ReplicaStream, Violation};
 use kingbus_sim::trace::Note;
 use madsim::net::TcpStream;
+use madsim::task::spawn;
 use madsim::time::{sleep, sleep_until, timeout};
 use tokio::io::{ReadHalf, WriteHalf, split};
 use tokio::sync::mpsc;
@@ -15,6 +17,9 @@ use tokio::sync::mpsc;
 use crate::address;
 use crate::wire::{self, Kind};
 use crate::world::{Shared, World};
+
+/// A node learns after so long that a connection is gone of which nobody told it.
+const FORGOTTEN: Duration = Duration::from_secs(8);
 
 /// Pause before it tries again.
 const RETRY: Duration = Duration::from_millis(60);
@@ -26,20 +31,30 @@ pub async fn run(shared: Shared, replica: usize) {
             let world = shared.lock();
             world.clients[replica].model.next_node % world.hosts.len()
         };
-        // What went wrong does not matter; another node is next.
-        let _ = connect(&shared, replica, node).await;
-        shared.lock().clients[replica].model.next_node = node + 1;
+        let ended = connect(&shared, replica, node).await;
+        // What else went wrong does not matter; another node is next.
+        let again = matches!(ended, Ok(Ended::Untold));
+        shared.lock().clients[replica].model.next_node = node + usize::from(!again);
         sleep(RETRY).await;
     }
 }
 
-async fn connect(shared: &Shared, replica: usize, node: usize) -> io::Result<()> {
+/// What the node knows of the end of a connection.
+enum Ended {
+    /// That it is over.
+    Told,
+    /// Nothing yet. The replica comes again to the same node.
+    Untold,
+}
+
+async fn connect(shared: &Shared, replica: usize, node: usize) -> io::Result<Ended> {
     let stream = TcpStream::connect(address::server(node)).await?;
     let (mut from, mut to) = split(stream);
     let (mut reader, cut) = {
         let mut world = shared.lock();
         let client = &mut world.clients[replica];
         client.number += 1;
+        client.untold = false;
         let model = &client.model;
         let reader = Reader {
             shared: shared.clone(),
@@ -54,28 +69,37 @@ async fn connect(shared: &Shared, replica: usize, node: usize) -> io::Result<()>
     let silence = Duration::from_millis(shared.lock().schedule.settings.silence_ms_max);
     let welcome = timeout(silence, wire::get(&mut from)).await;
     if !matches!(welcome, Ok(Ok((Kind::Welcome, _)))) {
-        return Ok(());
+        return Ok(Ended::Told);
     }
     reader.note(|replica, node| Note::ReplicaDump { replica, node });
     let (takes, taken) = mpsc::unbounded_channel();
     let why = tokio::select! {
         biased;
         () = cut.notified() => "cut",
-        why = reader.read(from, takes, silence) => why,
-        _ = take(to, taken) => "the node is gone",
+        why = reader.read(&mut from, takes, silence) => why,
+        _ = take(&mut to, taken) => "the node is gone",
     };
+    let untold = why == "cut" && shared.lock().clients[replica].untold;
+    let why = if untold { "nobody told the node" } else { why };
     reader.note(|replica, node| Note::ReplicaLost { replica, node, why });
-    Ok(())
+    if !untold {
+        return Ok(Ended::Told);
+    }
+    spawn(async move {
+        sleep(FORGOTTEN).await;
+        drop((from, to));
+    });
+    Ok(Ended::Untold)
 }
 
 /// Says what was taken, when it was.
 async fn take(
-    mut to: WriteHalf<TcpStream>,
+    to: &mut WriteHalf<TcpStream>,
     mut taken: mpsc::UnboundedReceiver<(Instant, u64)>,
 ) -> io::Result<()> {
     while let Some((at, bytes)) = taken.recv().await {
         sleep_until(at).await;
-        wire::put_number(&mut to, Kind::Taken, bytes).await?;
+        wire::put_number(to, Kind::Taken, bytes).await?;
     }
     Ok(())
 }
@@ -96,12 +120,12 @@ impl Reader {
 
     async fn read(
         &mut self,
-        mut from: ReadHalf<TcpStream>,
+        from: &mut ReadHalf<TcpStream>,
         takes: mpsc::UnboundedSender<(Instant, u64)>,
         silence: Duration,
     ) -> &'static str {
         loop {
-            let piece = timeout(silence, wire::get(&mut from)).await;
+            let piece = timeout(silence, wire::get(from)).await;
             match piece {
                 Err(_) if self.must_hear() => return "heard nothing",
                 Err(_) => {}
@@ -111,20 +135,7 @@ impl Reader {
                         return why;
                     }
                 }
-                Ok(Ok(_)) => {
-                    let mut world = self.shared.lock();
-                    let World {
-                        clients,
-                        sources,
-                        oracles,
-                        ..
-                    } = &mut *world;
-                    let purged = oracles.history.purged();
-                    clients[self.replica]
-                        .model
-                        .set_up(sources.primary(), purged);
-                    return "refused";
-                }
+                Ok(Ok((_, purged))) => return self.refused(&purged),
             }
         }
     }
@@ -133,6 +144,21 @@ impl Reader {
     fn must_hear(&self) -> bool {
         let world = self.shared.lock();
         world.schedule.settings.heartbeat_ms > 0 || world.healed_us.is_none()
+    }
+
+    /// A node does not have any more what is asked of it: the replica is set up anew.
+    fn refused(&self, purged: &[u8]) -> &'static str {
+        let purged = GtidSet::decode(purged).expect("a node encoded it");
+        let mut world = self.shared.lock();
+        let World {
+            clients, sources, ..
+        } = &mut *world;
+        let client = &mut clients[self.replica];
+        if client.number != self.number {
+            return "cut";
+        }
+        client.model.set_up(sources.primary(), &purged);
+        "refused"
     }
 
     /// Takes events. Some: why the connection ends.

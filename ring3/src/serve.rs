@@ -5,8 +5,9 @@ use std::io;
 use bytes::BytesMut;
 use kingbus_core::node::port::{Input, ReplicaEffect, ReplicaInput};
 use kingbus_core::types::{ReplicaId, Slice};
-use kingbus_sim::oracles::{Violation, credit_is_kept, honest_purge};
+use kingbus_sim::oracles::{Violation, credit_is_kept};
 use kingbus_sim::plant::Plant;
+use kingbus_sim::trace::Note;
 use madsim::net::{TcpListener, TcpStream};
 use madsim::task::spawn;
 use tokio::io::{ReadHalf, WriteHalf, split};
@@ -57,6 +58,7 @@ async fn serve(
             let id = ReplicaId(host.last_replica);
             let executed = request.executed.clone();
             let conn = Conn {
+                replica: replica as u64 + 1,
                 out,
                 executed,
                 outstanding: 0,
@@ -93,7 +95,9 @@ async fn write(
     while let Some(out) = outs.recv().await {
         match out {
             Out::Data(bytes) => wire::put(&mut to, Kind::Data, &bytes).await?,
-            Out::Refused => return wire::put(&mut to, Kind::Refused, &[]).await,
+            Out::Refused(purged) => {
+                return wire::put(&mut to, Kind::Refused, &purged.encode()).await;
+            }
             Out::End => break,
         }
     }
@@ -133,8 +137,7 @@ impl Driver {
                 (replica, self.events(world, &head, body))
             }
             ReplicaEffect::Refuse { replica, text, .. } => {
-                self.refuses(world, replica, &text)?;
-                (replica, Out::Refused)
+                (replica, self.refusal(world, replica, &text)?)
             }
             ReplicaEffect::Eof { replica } | ReplicaEffect::Close { replica } => {
                 (replica, Out::End)
@@ -152,13 +155,14 @@ impl Driver {
         Ok(())
     }
 
-    /// What goes out: events, or the end if they cannot be read.
+    /// What goes out: events, or the end if they cannot be read, or are not there any more.
     fn events(&mut self, world: &mut World, head: &[u8], body: Option<Slice>) -> Out {
         let host = &mut world.hosts[self.node];
         let mut bytes = BytesMut::from(head);
         if let Some(slice) = body {
             match host.disk.read_body(slice.span, &world.schedule.settings) {
-                Ok(body) => {
+                Ok(None) => return Out::End,
+                Ok(Some(body)) => {
                     bytes.extend_from_slice(&body[slice.from as usize..slice.to as usize]);
                 }
                 Err(text) => {
@@ -174,15 +178,17 @@ impl Driver {
         Out::Data(bytes.freeze())
     }
 
-    /// A replica is refused.
-    fn refuses(&self, world: &World, id: ReplicaId, text: &str) -> Result<(), Violation> {
+    /// What a replica is told that is refused; nothing, where it came again by another connection.
+    fn refusal(&self, world: &mut World, id: ReplicaId, text: &str) -> Result<Out, Violation> {
         let Some(conn) = world.hosts[self.node].conns.get(&id) else {
-            return Ok(());
+            return Ok(Out::End);
         };
         if text.contains("same server_uuid") {
-            return Ok(());
+            let (replica, node, why) = (conn.replica, self.number(), "came again");
+            world.note(Note::ReplicaLost { replica, node, why });
+            return Ok(Out::End);
         }
-        let missing = world.oracles.history.purged().minus(&conn.executed);
-        honest_purge(self.node, &missing, text)
+        let purged = world.oracles.refuses(self.node, &conn.executed, text)?;
+        Ok(Out::Refused(purged))
     }
 }

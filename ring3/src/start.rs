@@ -1,8 +1,8 @@
 //! A node starts: its disk is recovered as a shell does it.
 
+use kingbus_core::node::Node;
 use kingbus_core::node::index::Row;
 use kingbus_core::node::port::Input;
-use kingbus_core::node::{Config, Node};
 use kingbus_core::types::Index;
 use kingbus_sim::disk::Disk;
 use kingbus_sim::oracles::{Violation, a_crash_is_not_damage, damage_is_noticed};
@@ -65,7 +65,8 @@ impl World {
             cut_bytes: opened.cut_bytes,
         });
         let life = self.hosts[node].life;
-        Ok(Some((Node::new(self.config(node), recovered), life)))
+        let config = self.schedule.config(node, life);
+        Ok(Some((Node::new(config, recovered), life)))
     }
 
     /// A record says of what is committed as much as its entry came with: a node may recover as applied what
@@ -82,14 +83,5 @@ impl World {
             self.members_applied(node, &row)?;
         }
         Ok(())
-    }
-
-    /// What is purged is ring 1's alone.
-    fn config(&self, node: usize) -> Config {
-        Config {
-            retain_bytes: None,
-            retain_slack_bytes: 0,
-            ..self.schedule.config(node, self.hosts[node].life)
-        }
     }
 }

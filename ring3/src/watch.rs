@@ -88,17 +88,20 @@ impl World {
 
     /// The operator hears whether it is done.
     pub fn operator_answered(&mut self, node: usize, token: u64, done: bool) {
-        match Asked::of(token) {
+        let node = node as u64 + 1;
+        let note = match Asked::of(token) {
             Asked::Source => {
                 self.naming.answered(token, done);
+                Note::Operator { node, done }
             }
             Asked::Members => {
                 self.wishes.answered(token, done);
+                Note::Operator { node, done }
             }
-            Asked::Purge | Asked::HandOver => {}
-        }
-        let node = node as u64 + 1;
-        self.note(Note::Operator { node, done });
+            Asked::Purge => Note::Purge { node, done },
+            Asked::HandOver => Note::HandOver { node, done },
+        };
+        self.note(note);
     }
 
     fn all_are_current(&self) -> Result<(), Violation> {

@@ -32,7 +32,7 @@ pub enum Kind {
     Acknowledge,
     /// Events for a replica.
     Data,
-    /// A request is refused; from a source with its error.
+    /// A request is refused: by a source with its error, by a node with what it does not have any more.
     Refused,
     /// A replica has taken so many bytes.
     Taken,

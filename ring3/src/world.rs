@@ -13,6 +13,7 @@ use kingbus_sim::trace::{Note, Trace};
 use madsim::time::TimeHandle;
 use tokio::sync::{Notify, mpsc};
 
+use crate::connections::Connections;
 use crate::host::Host;
 
 /// Microseconds since the beginning, by madsim's clock.
@@ -74,6 +75,8 @@ pub struct World {
     pub oracles: Oracles,
     /// The event log.
     pub trace: Trace,
+    /// The connections between nodes.
+    pub connections: Connections,
     /// Links cut by faults, by their ends, and by how many.
     pub cuts: BTreeMap<(usize, usize), u32>,
     /// What of the schedule has no counterpart here, by name.
@@ -91,6 +94,8 @@ pub struct Client {
     pub number: u64,
     /// The connection is cut as soon as it is inside of a transaction.
     pub armed: bool,
+    /// Nobody tells the node that the connection is cut.
+    pub untold: bool,
     /// Rings when the connection is cut.
     pub cut: Arc<Notify>,
 }
@@ -114,6 +119,7 @@ impl Shared {
             model: Replica::new(seed, number, settings, sources.primary()),
             number: 0,
             armed: false,
+            untold: false,
             cut: Arc::new(Notify::new()),
         });
         let clients = clients.collect();
@@ -131,6 +137,7 @@ impl Shared {
             wishes: Wishes::default(),
             oracles: Oracles::new(nodes as usize, schedule.members()),
             trace,
+            connections: Connections::new(seed),
             cuts: BTreeMap::new(),
             passed_over: BTreeMap::new(),
             healed_us: None,

@@ -87,3 +87,29 @@ fn what_has_no_counterpart_is_counted() {
         assert!(text.contains(&line), "{line} is not in:\n{text}");
     }
 }
+
+#[test]
+fn scenarios_of_ring_1_reach_here_what_they_tell_of() {
+    for (scenario, fact) in [
+        ("purged-while-a-follower-was-away", "purge at node "),
+        (
+            "purged-while-a-follower-was-away",
+            "node 3 begins its log anew behind entry ",
+        ),
+        (
+            "replica-needs-what-is-purged",
+            "replica 1 leaves node 2: refused",
+        ),
+        ("slow-replica-and-retention", ": refused"),
+        (
+            "same-uuid-connects-twice",
+            "replica 2 leaves node 2: came again",
+        ),
+        ("connection-dies-inside-a-large-append", " lost, "),
+    ] {
+        let file = format!("{}/../scenarios/{scenario}.txt", env!("CARGO_MANIFEST_DIR"));
+        let (code, text) = told(&["--file", &file, "--story"]);
+        assert_eq!(code, Some(0), "{scenario}: {text}");
+        assert!(text.contains(fact), "{scenario}: no '{fact}' in:\n{text}");
+    }
+}

@@ -4,6 +4,7 @@
 //! [`World`](world::World) of nodes, network, disks, one source and its replicas, while the
 //! [`oracles`] watch. First come the faults, then everything heals and must be everywhere in time.
 
+pub mod connection;
 pub mod disk;
 pub mod frames;
 pub mod lacks;

@@ -9,6 +9,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::connection::{Connection, Taken};
 use crate::rng::Rng;
 use crate::schedule::Settings;
 
@@ -35,29 +36,11 @@ struct Link {
     bytes: u64,
     /// Until when it is busy with the bytes before.
     busy_us: u64,
-    /// Connections before this one.
-    connection: u64,
-    /// What the one before had on its way is lost from then on.
-    dead_from_us: u64,
-    /// When the sender finds out that its connection is dead, and when it has the next one.
-    noticed_us: u64,
-    again_us: u64,
-    /// The connection dies inside of the next large frame; the sender finds out after so long.
-    dies_inside: Option<u64>,
+    connection: Connection,
 }
-
-/// A connection dies inside of a frame of so many bytes.
-const LARGE_FRAME_BYTES: u64 = 1_000;
 
 /// Doublings of a delay at most.
 const DOUBLINGS_MAX: u32 = 10;
-
-/// Longest time for which a receiver still gets what arrived on a dead connection.
-const BUFFERED_US_MAX: u64 = 5_000;
-
-/// Shortest and longest time until a sender has connected again.
-const RECONNECT_US_MIN: u64 = 50_000;
-const RECONNECT_US_MAX: u64 = 1_000_000;
 
 /// What becomes of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,11 +72,7 @@ impl Network {
             last_us: 0,
             bytes: 0,
             busy_us: 0,
-            connection: 0,
-            dead_from_us: 0,
-            noticed_us: 0,
-            again_us: 0,
-            dies_inside: None,
+            connection: Connection::default(),
         })
     }
 
@@ -112,8 +91,8 @@ impl Network {
     pub fn heal(&mut self) {
         self.healed = true;
         for link in self.links.values_mut() {
-            (link.cuts, link.dies_inside) = (0, None);
-            (link.noticed_us, link.again_us) = (0, 0);
+            link.cuts = 0;
+            link.connection.heal();
             // What waits on a slow link holds up nothing that comes now.
             (link.last_us, link.busy_us, link.bytes) = (0, 0, 0);
         }
@@ -126,27 +105,27 @@ impl Network {
 
     /// The connection dies, and the sender finds out after so long.
     pub fn kill(&mut self, now_us: u64, ends: Ends, unnoticed_us: u64) {
-        self.link(ends).die(now_us, unnoticed_us);
+        let link = self.link(ends);
+        link.connection.die(&mut link.rng, now_us, unnoticed_us);
+        link.begins_anew();
     }
 
     /// It dies inside of the next large frame.
     pub fn kill_inside(&mut self, ends: Ends, unnoticed_us: u64) {
-        self.link(ends).dies_inside = Some(unnoticed_us);
+        self.link(ends).connection.die_inside(unnoticed_us);
     }
 
     /// Whether a connection waits for a large frame to die in.
     pub fn waits_to_die(&self, ends: Ends) -> bool {
         self.links
             .get(&ends)
-            .is_some_and(|link| link.dies_inside.is_some())
+            .is_some_and(|link| link.connection.waits_to_die())
     }
 
     /// Whether a message that is on its way on this connection gets through now.
     pub fn passes(&mut self, now_us: u64, ends: Ends, connection: u64) -> bool {
         let link = self.link(ends);
-        let is_alive = link.connection == connection
-            || (link.connection == connection + 1 && now_us < link.dead_from_us);
-        link.cuts == 0 && is_alive
+        link.cuts == 0 && link.connection.delivers(now_us, connection)
     }
 
     /// A message of so many bytes leaves.
@@ -159,15 +138,13 @@ impl Network {
                 noticed: full || link.rng.chance(300_000),
             };
         }
-        if now_us < link.again_us {
-            return Fate::Lost {
-                noticed: now_us >= link.noticed_us,
-            };
-        }
-        if link.dies_inside.is_some() && len >= LARGE_FRAME_BYTES {
-            let unnoticed_us = link.dies_inside.take().unwrap_or_default();
-            link.die(now_us, unnoticed_us);
-            return Fate::Lost { noticed: false };
+        match link.connection.take(&mut link.rng, now_us, len) {
+            Taken::Sent => {}
+            Taken::Lost { noticed } => return Fate::Lost { noticed },
+            Taken::DiesInside => {
+                link.begins_anew();
+                return Fate::Lost { noticed: false };
+            }
         }
         if !healed && link.rng.chance(world.loss_ppm) {
             return Fate::Lost {
@@ -179,7 +156,7 @@ impl Network {
         let first = link.arrival(sent_us, world, healed);
         let doubled = !healed && link.rng.chance(world.duplicate_ppm);
         let again = doubled.then(|| first + link.rng.range(0, 10 * world.delay_us_max));
-        Fate::Arrives(first, link.connection, again)
+        Fate::Arrives(first, link.connection.number(), again)
     }
 
     /// A message has arrived, or was lost on its way.
@@ -190,11 +167,8 @@ impl Network {
 }
 
 impl Link {
-    fn die(&mut self, now_us: u64, unnoticed_us: u64) {
-        self.connection += 1;
-        self.dead_from_us = now_us + self.rng.below(BUFFERED_US_MAX);
-        self.noticed_us = now_us + unnoticed_us;
-        self.again_us = self.noticed_us + self.rng.range(RECONNECT_US_MIN, RECONNECT_US_MAX);
+    /// Nothing of the next connection waits for what was sent on the one before.
+    fn begins_anew(&mut self) {
         (self.last_us, self.busy_us) = (0, 0);
     }
 
@@ -235,6 +209,7 @@ impl Link {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::connection::{BUFFERED_US_MAX, LARGE_FRAME_BYTES, RECONNECT_US_MAX};
 
     #[test]
     fn messages_stay_in_order_unless_told_otherwise() {

@@ -111,11 +111,15 @@ impl Disk {
     }
 
     /// The body of a record, for somebody else: from memory, or from the disk and then checked as a shell
-    /// checks it. The error says what is wrong.
-    pub fn read_body(&mut self, span: Span, world: &Settings) -> Result<Bytes, String> {
+    /// checks it. None: its segment was deleted. The error says what is wrong.
+    pub fn read_body(&mut self, span: Span, world: &Settings) -> Result<Option<Bytes>, String> {
+        if self.segments.is_deleted(span.segment) {
+            return Ok(None);
+        }
         let sound = self.bad_reads.is_none() && !self.segments.is_flawed();
         if sound || span.len == 0 || self.segments.is_hot(span, world.hot_bytes) {
-            return Ok(Bytes::copy_from_slice(self.segments.bytes(span)));
+            let body = Bytes::copy_from_slice(self.segments.bytes(span));
+            return Ok(Some(body));
         }
         let (head, body) = match self.bad_reads {
             Some(BadReads::Failing) if self.rng.chance(FAILING_PPM) => {
@@ -135,7 +139,7 @@ impl Disk {
                 span.segment
             )
         })?;
-        Ok(body.into())
+        Ok(Some(body.into()))
     }
 
     /// Whether a read of the index fails now; then it is given up, as a shell does it.
@@ -169,6 +173,13 @@ impl Disk {
         if self.rng.chance(world.index_flush_ppm) {
             self.index.flush();
         }
+    }
+
+    /// Deletes the segments before this one. How many there were.
+    pub fn forget(&mut self, before: SegmentId) -> usize {
+        let list = self.segments.list().into_iter();
+        let gone = list.filter(|(id, _)| *id < before);
+        gone.map(|(id, _)| self.segments.delete(id)).count()
     }
 
     /// How long a read takes.

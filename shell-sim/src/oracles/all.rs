@@ -1,18 +1,20 @@
 //! All oracles together: each is told what it must know of what happens.
 
-use kingbus_core::gtid::Gtid;
+use kingbus_core::gtid::{Gtid, GtidSet};
 use kingbus_core::log::Recovered;
 use kingbus_core::node::base::Base;
-use kingbus_core::node::index::{IndexOp, Row};
+use kingbus_core::node::catalog::Command;
+use kingbus_core::node::index::{Content, IndexOp, Row};
 use kingbus_core::node::members::Members;
 use kingbus_core::node::status::Status;
-use kingbus_core::types::Index;
+use kingbus_core::types::{Index, SegmentId};
 
 use super::a_leader_has_a_majority::a_leader_has_a_majority;
 use super::a_leader_is_a_voter::a_leader_is_a_voter;
 use super::answers_are_durable::answers_are_durable;
 use super::committed_is_durable_on_a_majority::Committed;
 use super::executed_is_a_function_of_the_log::Executed;
+use super::honest_purge::honest_purge;
 use super::leader_completeness::leader_completeness;
 use super::log_has_no_gap::log_has_no_gap;
 use super::log_matching::LogMatching;
@@ -27,6 +29,8 @@ use super::{
     Configurations, ElectionSafety, Logs, OneHistory, OneVoteATerm, Purges, StateMachineSafety,
     Violation, one_dump_a_replica,
 };
+use crate::disk::Disk;
+use crate::schedule::CLUSTER;
 use crate::source::{Sources, Transaction};
 
 /// All that remember something, and what they go by.
@@ -186,13 +190,42 @@ impl Oracles {
             let known = (&self.logs, &self.members);
             self.committed.first_applied(node, entry, known)?;
         }
-        Ok(())
+        match row.content {
+            Content::Command => self.command_applied(node, row.index, body),
+            Content::Empty | Content::Members | Content::Chunk(_) => Ok(()),
+        }
     }
 
-    /// A node applies an entry that purges. The base must be what the log says.
-    pub fn purged(&mut self, node: usize, entry: Index, base: &Base) -> Result<(), Violation> {
+    /// If it purges, the base must be what the log says.
+    fn command_applied(&mut self, node: usize, entry: Index, body: &[u8]) -> Result<(), Violation> {
+        let Some(Command::Purge { base, .. }) = Command::decode(body) else {
+            return Ok(());
+        };
         let known = (&self.state, &self.history);
-        self.purges.applied(node, entry, base, known)
+        self.purges.applied(node, entry, &base, known)
+    }
+
+    /// A node deletes the segments before one; they are still there.
+    pub fn forgets(&self, node: usize, before: SegmentId, disk: &Disk) -> Result<(), Violation> {
+        if disk.lies {
+            return Ok(());
+        }
+        let first = self.purges.first(node);
+        let rows = disk.index.rows(first, Index(u64::MAX), usize::MAX);
+        let named = disk.first_segment(CLUSTER);
+        self.purges.segments_forgotten(node, before, named, &rows)
+    }
+
+    /// A node refuses a replica that has so much. What the node does not have any more.
+    pub fn refuses(
+        &self,
+        node: usize,
+        executed: &GtidSet,
+        text: &str,
+    ) -> Result<GtidSet, Violation> {
+        let purged = self.history.executed_before(self.purges.first(node));
+        honest_purge(node, &purged.minus(executed), text)?;
+        Ok(purged)
     }
 
     /// The source is told that a transaction is safe.

@@ -5,7 +5,7 @@ use kingbus_core::gtid::GtidSet;
 use super::{Violation, number};
 
 /// A node refuses a replica that lacks this much of what it does not have.
-pub fn honest_purge(node: usize, missing: &GtidSet, text: &str) -> Result<(), Violation> {
+pub(super) fn honest_purge(node: usize, missing: &GtidSet, text: &str) -> Result<(), Violation> {
     let named = text.ends_with(&format!("missing transactions are '{missing}'"));
     if !missing.is_empty() && named {
         return Ok(());

@@ -64,7 +64,6 @@ pub use self::damage_is_noticed::damage_is_noticed;
 pub use self::election_safety::ElectionSafety;
 pub use self::file_names_never_go_back::{ServedFile, ServedFiles};
 pub use self::frames_read_back::frames_read_back;
-pub use self::honest_purge::honest_purge;
 pub use self::logs::Logs;
 pub use self::memory_is_bounded::{credit_is_kept, memory_is_bounded};
 pub use self::no_gap_no_repeat::{Have, ReplicaStream};

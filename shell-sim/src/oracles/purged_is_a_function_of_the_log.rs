@@ -131,7 +131,7 @@ impl Purges {
     }
 
     /// A node deletes its segments before one. `named`: the first segment of the log, as its disk says.
-    pub fn segments_forgotten(
+    pub(super) fn segments_forgotten(
         &self,
         node: usize,
         before: SegmentId,

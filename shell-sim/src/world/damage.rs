@@ -45,15 +45,15 @@ impl World {
         span: Span,
         whom: &'static str,
     ) -> Option<Bytes> {
-        if self.hosts[node].disk.segments.is_deleted(span.segment) {
-            self.probes.hit("purged_while_it_was_read");
-            return None;
-        }
         let read = self.hosts[node]
             .disk
             .read_body(span, &self.schedule.settings);
         match read {
-            Ok(body) => Some(body),
+            Ok(body) => {
+                self.probes
+                    .hit_if(body.is_none(), "purged_while_it_was_read");
+                body
+            }
             Err(text) => {
                 self.probes.hit(match whom {
                     "replica" => "unreadable_for_a_replica",

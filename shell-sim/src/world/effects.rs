@@ -229,7 +229,9 @@ impl World {
                 IndexOp::Row(row) => self.row_applied(node, row)?,
                 IndexOp::File(_) => self.probes.hit("binlog_file_begun"),
                 IndexOp::Checkpoint(_) => self.probes.hit("checkpoint_made"),
-                IndexOp::Forget(before) => self.rows_forgotten(node, *before)?,
+                IndexOp::Forget(before) => {
+                    self.oracles.purges.rows_forgotten(node, *before)?;
+                }
             }
         }
         self.hosts[node].disk.put(ops, &self.schedule.settings);
@@ -237,9 +239,8 @@ impl World {
     }
 
     fn row_applied(&mut self, node: usize, row: &Row) -> Result<(), Violation> {
-        let body = self.hosts[node].disk.row_body(row);
         let aborted = self.oracles.history.aborted;
-        self.oracles.applied(node, row, body, &self.sources)?;
+        self.entry_applied(node, row)?;
         self.members_applied(node, row)?;
         let (index, term) = (row.index.0, row.term.0);
         let crc = self.oracles.state.crc(row.index);
@@ -247,10 +248,6 @@ impl World {
             self.oracles.history.aborted > aborted,
             "transaction_given_up",
         );
-        if row.content == Content::Command {
-            let body = self.hosts[node].disk.row_body(row).to_vec();
-            self.purge_applied(node, row.index, &body)?;
-        }
         let (mut void, mut part) = (false, None);
         if let Content::Chunk(chunk) = &row.content {
             (void, part) = (chunk.void, Some(chunk.part));

@@ -1,11 +1,10 @@
 //! What is purged: the operator's word, and what nodes delete.
 
-use kingbus_core::node::catalog::Command;
 use kingbus_core::node::index::Row;
 use kingbus_core::node::port::Input;
-use kingbus_core::types::{Index, SegmentId};
+use kingbus_core::types::SegmentId;
 
-use super::{CLUSTER, World};
+use super::World;
 use crate::operator;
 use crate::oracles::Violation;
 use crate::trace::Note;
@@ -37,25 +36,14 @@ impl World {
         });
     }
 
-    /// An entry is applied that may purge something.
-    pub(super) fn purge_applied(
-        &mut self,
-        node: usize,
-        entry: Index,
-        body: &[u8],
-    ) -> Result<(), Violation> {
-        let Some(Command::Purge { base, .. }) = Command::decode(body) else {
-            return Ok(());
-        };
+    /// A node applies an entry, which may purge something.
+    pub(super) fn entry_applied(&mut self, node: usize, row: &Row) -> Result<(), Violation> {
+        let body = self.hosts[node].disk.row_body(row);
         let before = self.oracles.purges.first(node);
-        self.oracles.purged(node, entry, &base)?;
+        self.oracles.applied(node, row, body, &self.sources)?;
         self.probes
             .hit_if(self.oracles.purges.first(node) > before, "purged");
         Ok(())
-    }
-
-    pub(super) fn rows_forgotten(&mut self, node: usize, before: Index) -> Result<(), Violation> {
-        self.oracles.purges.rows_forgotten(node, before)
     }
 
     pub(super) fn segments_forgotten(
@@ -64,18 +52,8 @@ impl World {
         before: SegmentId,
     ) -> Result<(), Violation> {
         let disk = &mut self.hosts[node].disk;
-        let first = self.oracles.purges.first(node);
-        let rows: Vec<Row> = disk.index.rows(first, Index(u64::MAX), usize::MAX);
-        if !disk.lies {
-            let named = disk.first_segment(CLUSTER);
-            self.oracles
-                .purges
-                .segments_forgotten(node, before, named, &rows)?;
-        }
-        let list = disk.segments.list();
-        let gone = list.into_iter().filter(|(id, _)| *id < before);
-        for (id, _) in gone {
-            disk.segments.delete(id);
+        self.oracles.forgets(node, before, disk)?;
+        for _ in 0..disk.forget(before) {
             self.probes.hit("segment_deleted");
         }
         self.note(Note::Deleted {

@@ -6,7 +6,7 @@ use kingbus_core::node::port::{Input, ReplicaInput};
 use kingbus_core::types::{Index, ReplicaId};
 
 use super::{Event, World};
-use crate::oracles::{ReplicaStream, Violation, credit_is_kept, honest_purge};
+use crate::oracles::{ReplicaStream, Violation, credit_is_kept};
 use crate::plant::Plant;
 use crate::replica::Conn;
 use crate::trace::Note;
@@ -227,13 +227,11 @@ impl World {
         let Some((replica, _)) = self.conn_of(node, id) else {
             return Ok(());
         };
-        let first = self.oracles.purges.first(node);
-        let purged = self.oracles.history.executed_before(first);
-        let missing = purged.minus(&self.replicas[replica].have.executed);
-        honest_purge(node, &missing, text)?;
+        let executed = &self.replicas[replica].have.executed;
+        let purged = self.oracles.refuses(node, executed, text)?;
+        let by_a_purge = self.oracles.purges.first(node) > Index(1);
         self.probes.hit("replica_refused");
-        self.probes
-            .hit_if(first > Index(1), "replica_refused_by_a_purge");
+        self.probes.hit_if(by_a_purge, "replica_refused_by_a_purge");
         self.replicas[replica].set_up(self.sources.primary(), &purged);
         self.end_replica(node, id, "refused")
     }

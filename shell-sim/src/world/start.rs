@@ -2,7 +2,7 @@
 
 use kingbus_core::log::Recovered;
 use kingbus_core::node::Node;
-use kingbus_core::node::index::{Content, IndexOp, Row};
+use kingbus_core::node::index::{IndexOp, Row};
 use kingbus_core::types::{Index, SegmentId};
 
 use super::{Event, TICK_US, World};
@@ -93,12 +93,8 @@ impl World {
     /// no running node has applied.
     fn applied_at_the_start(&mut self, node: usize, applied: Index) -> Result<(), Violation> {
         for row in self.unseen_rows(node, applied) {
-            let body = self.hosts[node].disk.row_body(&row).to_vec();
-            self.oracles.applied(node, &row, &body, &self.sources)?;
+            self.entry_applied(node, &row)?;
             self.members_applied(node, &row)?;
-            if row.content == Content::Command {
-                self.purge_applied(node, row.index, &body)?;
-            }
             self.probes.hit("applied_first_at_a_start");
         }
         Ok(())
