@@ -11,7 +11,6 @@ use kingbus_sim::trace::{Print, Trace};
 use madsim::net::NetSim;
 use madsim::rand::{Rng, thread_rng};
 use madsim::runtime::Handle;
-use madsim::task::spawn;
 use madsim::time::{advance, sleep};
 use tokio::sync::mpsc;
 
@@ -26,6 +25,9 @@ static PARTS: Mutex<BTreeMap<u64, Part>> = Mutex::new(BTreeMap::new());
 
 /// The worlds of runs that go on, by their seed: what is left of one that panics.
 static WORLDS: Mutex<BTreeMap<u64, Shared>> = Mutex::new(BTreeMap::new());
+
+/// The machine for what runs on none of the others.
+const STAGE: &str = "stage";
 
 /// What a run plays.
 #[derive(Clone)]
@@ -84,23 +86,24 @@ pub async fn play() -> Outcome {
         .expect("nobody panics with it")
         .insert(seed, world);
     build(&shared);
-    spawn(source::clients(shared.clone()));
-    spawn(watch::operate(shared.clone()));
-    spawn(watch::watch(shared.clone()));
-    spawn(members::change(shared.clone()));
-    spawn(faults::play(shared.clone()));
+    let stage = Handle::current().create_node().name(STAGE).build();
+    stage.spawn(source::clients(shared.clone()));
+    stage.spawn(watch::operate(shared.clone()));
+    stage.spawn(watch::watch(shared.clone()));
+    stage.spawn(members::change(shared.clone()));
+    stage.spawn(faults::play(shared.clone()));
     let failed = loop {
         match words.recv().await.expect("the world is still there") {
             Word::Start { node, after_ms } => {
                 let shared = shared.clone();
-                spawn(async move {
+                stage.spawn(async move {
                     sleep(Duration::from_millis(after_ms)).await;
                     shared.lock().begin(node);
                 });
             }
             Word::Restart { node, life } => {
                 let shared = shared.clone();
-                spawn(async move {
+                stage.spawn(async move {
                     sleep(RESTART).await;
                     shared.lock().restart(node, life);
                 });
@@ -128,7 +131,29 @@ pub async fn play() -> Outcome {
         }
     };
     show_to_the_check(outcome.hash);
+    strike_down(&shared);
+    WORLDS.lock().expect("nobody panics with it").remove(&seed);
     outcome
+}
+
+/// The names of all nodes, replicas and sources.
+fn machines(shared: &Shared) -> Vec<String> {
+    let world = shared.lock();
+    let nodes = (0..world.hosts.len()).map(node_name);
+    let replicas = (0..world.clients.len()).map(replica_name);
+    let sources = (1..=upstream::sources_max(&world.schedule)).map(source_name);
+    nodes.chain(replicas).chain(sources).collect()
+}
+
+/// Ends all tasks. Those of a runtime that is dropped stay in memory, with all that they hold, as they and
+/// its timers hold each other: many runs have no room for that.
+fn strike_down(shared: &Shared) {
+    let handle = Handle::current();
+    for name in machines(shared) {
+        handle.resume(&*name);
+        handle.kill(&*name);
+    }
+    handle.kill(STAGE);
 }
 
 /// madsim's check compares when random numbers are drawn; so the event log becomes time.
