@@ -137,7 +137,11 @@ async fn bind(key: &str, address: &str) -> Result<TcpListener, String> {
 }
 
 impl Base<'_> {
-    async fn run_node(self, opened: Opened, stop: impl Future<Output = ()>) -> Result<(), String> {
+    async fn run_node(
+        mut self,
+        opened: Opened,
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), String> {
         let config = self.config;
         let (inbox, answers, inputs) = driver::queues();
         let cache = Arc::new(Cache::new(disk::CACHE_BYTES_MAX));
@@ -146,7 +150,7 @@ impl Base<'_> {
         let serving = ServingState::not("this node has only just begun");
         let registry = Registry::default();
         let outlets = Outlets {
-            peers: self.start_peers(&reader),
+            peers: self.peers(&reader),
             source: source::Connector::new(
                 self.source_identity(),
                 inbox.clone(),
@@ -165,7 +169,9 @@ impl Base<'_> {
         let (ended_to, mut ended) = oneshot::channel();
         let node = Node::new(node_config, opened.recovered);
         let driver = Driver::new(node, inputs, outlets, recording);
+        let hears = self.hear_peers(&inbox);
         let thread = os::spawn("node", async move {
+            tokio::spawn(hears);
             // Nobody listens once the process is being stopped.
             let _ = ended_to.send(driver.run(stopped).await);
         });
@@ -265,19 +271,33 @@ impl Base<'_> {
         }
     }
 
-    fn start_peers(&self, reader: &Reader) -> Peers {
+    fn peers(&self, reader: &Reader) -> Peers {
         let Some(cluster) = &self.config.cluster else {
             return Peers::default();
         };
-        let node = NodeId(cluster.id);
-        let own = Credentials {
-            cluster: self.uuid,
-            node,
-            keys: self.keys.clone(),
-        };
         let nodes = cluster.nodes.iter();
         let nodes = nodes.map(|(id, address)| (NodeId(*id), address.clone()));
-        Peers::start(own, nodes.collect(), self.heard.clone(), reader.clone())
+        let own = self.credentials();
+        Peers::new(own, nodes.collect(), self.heard.clone(), reader.clone())
+    }
+
+    /// Takes the connections of other nodes, if it has a port for them.
+    fn hear_peers(&mut self, inbox: &Inbox) -> impl Future<Output = ()> + Send + use<> {
+        let listener = self.peers.take();
+        let (own, heard, inbox) = (self.credentials(), self.heard.clone(), inbox.clone());
+        async move {
+            if let Some(listener) = listener {
+                peers::listen(listener, own, heard, inbox).await;
+            }
+        }
+    }
+
+    fn credentials(&self) -> Credentials {
+        Credentials {
+            cluster: self.uuid,
+            node: NodeId(self.config.node()),
+            keys: self.keys.clone(),
+        }
     }
 
     fn start_ports(
@@ -290,19 +310,6 @@ impl Base<'_> {
     ) -> Result<Ports, String> {
         let config = self.config;
         let (stop, stopped) = watch::channel(false);
-        if let Some(listener) = self.peers {
-            let cluster = config.cluster.as_ref().expect("it has a port for nodes");
-            let node = NodeId(cluster.id);
-            let own = Credentials {
-                cluster: self.uuid,
-                node,
-                keys: self.keys.clone(),
-            };
-            // A node whose log cannot be read takes no messages.
-            if reader.is_some() {
-                tokio::spawn(peers::listen(listener, own, self.heard, inbox.clone()));
-            }
-        }
         let password = Password::new(config.replicas.password.reveal().as_bytes());
         let port = replicas::Port {
             identity: Identity {

@@ -8,7 +8,7 @@ use kingbus_core::node::index::IndexOp;
 use kingbus_core::node::port::DiskInput;
 use kingbus_core::types::{Index as LogIndex, Span};
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::Answers;
 use super::index::{Index, IndexError};
@@ -16,6 +16,9 @@ use super::reader::Reader;
 
 /// Pause before a full disk is tried again.
 const FULL_PAUSE: Duration = Duration::from_millis(500);
+
+/// Changes wait so long for others, to be put together.
+const GROUP_PAUSE: Duration = Duration::from_millis(2);
 
 /// Changes put together at most.
 const GROUP_OPS_MAX: usize = 4096;
@@ -66,7 +69,7 @@ pub(super) async fn run(
         };
         let done = match job {
             IndexJob::Put(mut ops) => {
-                next = gather(&mut ops, &mut jobs);
+                next = gather(&mut ops, &mut jobs).await;
                 match put(index, &ops, &stop).await {
                     Ok(Some(open)) => {
                         index = open;
@@ -114,12 +117,19 @@ pub(super) async fn run(
     }
 }
 
-/// Adds what else is queued to be put; returns the first job that is something else.
-fn gather(ops: &mut Vec<IndexOp>, jobs: &mut UnboundedReceiver<IndexJob>) -> Option<IndexJob> {
+/// Adds what else comes to be put within a short time; returns the first job that is something else, for
+/// which somebody waits. Nobody waits for a put, and threads that are on the way of a commit want the
+/// processor first.
+async fn gather(
+    ops: &mut Vec<IndexOp>,
+    jobs: &mut UnboundedReceiver<IndexJob>,
+) -> Option<IndexJob> {
+    let end = Instant::now() + GROUP_PAUSE;
     while ops.len() < GROUP_OPS_MAX {
-        match jobs.try_recv().ok()? {
-            IndexJob::Put(more) => ops.extend(more),
-            other => return Some(other),
+        match timeout_at(end, jobs.recv()).await {
+            Ok(Some(IndexJob::Put(more))) => ops.extend(more),
+            Ok(other) => return other,
+            Err(_) => return None,
         }
     }
     None

@@ -93,7 +93,7 @@ pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stat
     tokio::task::spawn_blocking(work).await.ok()
 }
 
-/// Starts a named thread, which may wait for the disk. It has timers, and no sockets.
+/// Starts a named thread, which may wait for the disk. What it spawns runs on it, and ends with it.
 pub fn spawn(name: &str, run: impl Future<Output = ()> + Send + 'static) -> Thread {
     let (alive, ended) = oneshot::channel();
     let thread = std::thread::Builder::new().name(name.to_owned());
@@ -101,9 +101,9 @@ pub fn spawn(name: &str, run: impl Future<Output = ()> + Send + 'static) -> Thre
         // Goes last, after all that the future held.
         let _alive: oneshot::Sender<()> = alive;
         let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
+            .enable_all()
             .build();
-        let runtime = runtime.expect("the system has room for a timer");
+        let runtime = runtime.expect("the system has room for timers and sockets");
         runtime.block_on(run);
     };
     thread

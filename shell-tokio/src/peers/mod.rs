@@ -18,7 +18,6 @@ use std::time::Duration;
 use kingbus_core::node::members::Members;
 use kingbus_core::node::peer::{Envelope, Frame};
 use kingbus_core::types::NodeId;
-use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -46,7 +45,8 @@ const ALIVE_PAUSE: Duration = Duration::from_millis(500);
 /// A connection that moves no bytes for this time is given up, on either side.
 const SILENCE_MAX: Duration = Duration::from_secs(3);
 
-/// The way to the other nodes, for the node's thread. The default is that of a node that has none.
+/// The way to the other nodes, for the node's thread, which makes the connections too: a message passes
+/// from one to the other without waking a thread. The default is that of a node that has none.
 #[derive(Default)]
 pub struct Peers {
     peers: BTreeMap<NodeId, Peer>,
@@ -61,7 +61,6 @@ struct Caller {
     nodes: BTreeMap<NodeId, String>,
     heard: Arc<Heard>,
     reader: Reader,
-    runtime: Handle,
 }
 
 struct Peer {
@@ -82,9 +81,8 @@ struct State {
 }
 
 impl Peers {
-    /// Nobody is called yet; connections are made on the running runtime. `nodes` are the addresses of this
-    /// node's own file; others are told its own.
-    pub fn start(
+    /// Nobody is called yet. `nodes` are the addresses of this node's own file; others are told its own.
+    pub fn new(
         own: Credentials,
         nodes: BTreeMap<NodeId, String>,
         heard: Arc<Heard>,
@@ -97,7 +95,6 @@ impl Peers {
                 nodes,
                 heard,
                 reader,
-                runtime: Handle::current(),
             }),
         }
     }
@@ -161,7 +158,7 @@ impl Caller {
             reader: self.reader.clone(),
             state: state.clone(),
         };
-        self.runtime.spawn(link.run(frames));
+        tokio::spawn(link.run(frames));
         Peer {
             address: address.to_owned(),
             queue,
@@ -253,7 +250,7 @@ mod tests {
         if in_file {
             nodes.insert(NodeId(2), address);
         }
-        let mut peers = Peers::start(credentials(1, "s"), nodes, Arc::default(), reader);
+        let mut peers = Peers::new(credentials(1, "s"), nodes, Arc::default(), reader);
         peers.set(&Members::new(vec![Member::voter(NodeId(2), in_log)]));
         (peers, inputs)
     }
