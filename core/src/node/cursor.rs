@@ -194,11 +194,13 @@ impl Cursor {
         self.skipped = !self.request.executed.is_empty();
     }
 
-    /// The first entry it needs.
+    /// The first entry it needs. While it waits for a file's header that is the file's first one, also when
+    /// it goes on behind it.
     pub(super) fn needs(&self) -> Index {
-        match &self.search {
-            Some(_) => Index(0),
-            None => self.next,
+        match (&self.search, &self.asked, &self.file) {
+            (Some(_), _, _) => Index(0),
+            (None, Some(Question::Header(_)), Some(file)) => self.next.min(file.first),
+            (None, _, _) => self.next,
         }
     }
 
