@@ -10,7 +10,7 @@ use kingbus_core::node::port::{
 };
 use kingbus_core::node::status::Status;
 use kingbus_core::node::{Config, Node};
-use kingbus_core::types::{DiskId, Index, NodeId};
+use kingbus_core::types::{Index, NodeId};
 use raft::eraftpb::{Message, MessageType};
 
 /// Node 2 of three, with an empty disk.
@@ -22,7 +22,7 @@ fn node() -> Node {
         cluster: Uuid([7; 16]),
         server_id: 33_070,
         seed: 5,
-        new_disk: DiskId::of_random(1),
+        opening: 1,
         segment_bytes: 1 << 20,
         checkpoint_bytes: 16 << 10,
         recent_rows_max: 16,

@@ -29,7 +29,7 @@ fn two() -> Two {
         cluster: Uuid([7; 16]),
         server_id: 33_070,
         seed: 5,
-        new_disk: DiskId::of_random(2),
+        opening: 2,
         segment_bytes: 1 << 20,
         checkpoint_bytes: 16 << 10,
         recent_rows_max: 16,

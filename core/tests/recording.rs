@@ -14,7 +14,7 @@ use kingbus_core::node::port::{
 };
 use kingbus_core::node::{Config, Node};
 use kingbus_core::recording::{Part, Reading, Recorder, Replay, Unreadable};
-use kingbus_core::types::{DiskId, Epoch, Index, NodeId, ReplicaId, SegmentId, Span, Term};
+use kingbus_core::types::{Epoch, Index, NodeId, ReplicaId, SegmentId, Span, Term};
 use raft::eraftpb::{Entry, Message, MessageType};
 
 const FILE_HEADER: usize = 16;
@@ -30,7 +30,7 @@ fn config() -> Config {
         cluster: Uuid([7; 16]),
         server_id: 33_070,
         seed: 5,
-        new_disk: DiskId::of_random(1),
+        opening: 1,
         segment_bytes: 1 << 20,
         checkpoint_bytes: 16 << 10,
         recent_rows_max: 16,

@@ -11,7 +11,7 @@ use kingbus_core::log::{
 use kingbus_core::node::catalog::Command;
 use kingbus_core::node::index::Row;
 use kingbus_core::node::port::DiskEffect;
-use kingbus_core::types::{DiskId, Index, SegmentId};
+use kingbus_core::types::{Index, SegmentId};
 use proptest::prelude::*;
 use raft::eraftpb::Entry;
 
@@ -19,9 +19,8 @@ const CLUSTER: Uuid = Uuid([7; 16]);
 const SEGMENT_BYTES: u64 = 4096;
 const SECTOR: usize = 512;
 
-fn disk() -> DiskId {
-    DiskId::of_random(6)
-}
+/// Drawn at the first opening, which made the disk too.
+const OPENING: u32 = 6;
 
 /// Segment files, and the writes that are not durable yet.
 #[derive(Default)]
@@ -123,7 +122,7 @@ struct Log {
 impl Log {
     fn new() -> Log {
         Log {
-            writer: Writer::new(CLUSTER, SEGMENT_BYTES, disk(), &Recovered::default()),
+            writer: Writer::new(CLUSTER, SEGMENT_BYTES, OPENING, &Recovered::default()),
             disk: Disk::default(),
             hard: HardState { term: 1, vote: 1 },
             written: Vec::new(),
@@ -327,6 +326,17 @@ fn a_log_of_another_cluster_is_refused() {
 /// record of the same length, what was left behind must not follow it.
 #[test]
 fn what_a_crash_left_behind_a_torn_record_does_not_come_back() {
+    written_again(HardState { term: 2, vote: 3 });
+}
+
+/// Nor when it goes on with the very same record: a voter alone, whose term was lost with it, leads in
+/// that term again.
+#[test]
+fn what_a_crash_left_behind_does_not_follow_the_same_record_either() {
+    written_again(HardState { term: 1, vote: 1 });
+}
+
+fn written_again(hard: HardState) {
     let mut log = run(&[
         Act::Append {
             back: 0,
@@ -343,12 +353,12 @@ fn what_a_crash_left_behind_a_torn_record_does_not_come_back() {
     log.disk.sync();
     let recovered = log.disk.recover().expect("a torn tail is no damage");
     assert_eq!(found(&recovered), log.durable);
-    log.writer = Writer::new(CLUSTER, SEGMENT_BYTES, disk(), &recovered);
-    log.hard = HardState { term: 2, vote: 3 };
+    log.writer = Writer::new(CLUSTER, SEGMENT_BYTES, OPENING + 1, &recovered);
+    log.hard = hard;
     log.append(4, 1, 440);
     log.sync();
     let recovered = log.disk.recover().expect("no damage");
-    assert_eq!(found(&recovered), [(1, 1), (2, 1), (3, 1), (4, 2)]);
+    assert_eq!(found(&recovered), [(1, 1), (2, 1), (3, 1), (4, hard.term)]);
     assert_eq!(recovered.hard, log.hard);
 }
 

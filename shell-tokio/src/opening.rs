@@ -233,7 +233,7 @@ mod tests {
             cluster: CLUSTER,
             server_id: 1,
             seed: 1,
-            new_disk: DiskId::of_random(1),
+            opening: 1,
             segment_bytes: 64 << 10,
             checkpoint_bytes: CHECKPOINT_BYTES_DEFAULT,
             recent_rows_max: RECENT_ROWS_MAX_DEFAULT,

@@ -193,7 +193,7 @@ mod tests {
             cluster: Uuid([7; 16]),
             server_id: 1,
             seed: 1,
-            new_disk: DiskId::of_random(1),
+            opening: 1,
             segment_bytes: 1 << 20,
             checkpoint_bytes: 1 << 20,
             recent_rows_max: 16,

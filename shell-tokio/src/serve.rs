@@ -250,7 +250,7 @@ impl Base<'_> {
             cluster: uuid,
             server_id: config.identity.server_id,
             seed: u64::from_le_bytes([a, b, c, d, e, f, g, h]),
-            new_disk: DiskId::of_random(os::random()),
+            opening: os::random(),
             segment_bytes: config.segment_bytes,
             checkpoint_bytes: node::config::CHECKPOINT_BYTES_DEFAULT,
             recent_rows_max: node::config::RECENT_ROWS_MAX_DEFAULT,

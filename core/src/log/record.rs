@@ -11,7 +11,8 @@
 //!  48  first index  u64                               16  term          u64  (hard state: the term)
 //!  56  disk         u32                               24  index         u64  (hard state: the vote)
 //!  60  CRC32C of bytes 0..60                          32  commit        u64  known when written
-//!                                                     40  durable       u64  offset in this segment
+//!                                                     40  durable / 8   u32  offset in this segment
+//!                                                     44  opening       u32  drawn by who wrote it
 //!                                                     48  CRC32C of the body
 //!                                                     52  header CRC of the record before
 //!                                                     56  offset / 8    u32  of the record, in its file
@@ -22,7 +23,8 @@
 //! what a recycled file held before nor what a disk wrote or read at a wrong place is ever taken for a
 //! record of it, and the header before it (the segment's, for the first
 //! record), so that what a crash left behind a torn record never follows the record written in its
-//! place. `durable` is the end of what was known to be on disk
+//! place; not even when that is the same but for the `opening`, a number that each process draws at random when
+//! it opens the log. `durable` is the end of what was known to be on disk
 //! when the record was made: a bad record before that offset is damage, never a torn tail.
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -77,6 +79,8 @@ pub struct RecordHeader {
     pub commit: Index,
     /// End of what was durable in this segment when it was made.
     pub durable: u64,
+    /// Drawn at random when the log was opened by the process that wrote it.
+    pub opening: u32,
     /// CRC32C of the body.
     pub body_crc: u32,
     /// The checksum at the end of the header before this one.
@@ -103,11 +107,11 @@ impl RecordHeader {
         out.put_u64_le(self.term.0);
         out.put_u64_le(self.index.0);
         out.put_u64_le(self.commit.0);
-        out.put_u64_le(self.durable);
+        out.put_u32_le(place(self.durable));
+        out.put_u32_le(self.opening);
         out.put_u32_le(self.body_crc);
         out.put_u32_le(self.previous);
-        let place = u32::try_from(self.offset / ALIGNMENT);
-        out.put_u32_le(place.expect("a segment is at most 32 GiB long"));
+        out.put_u32_le(place(self.offset));
         let crc = crc32c::crc32c(&bytes[..60]);
         bytes[60..].copy_from_slice(&crc.to_le_bytes());
         bytes
@@ -135,7 +139,8 @@ impl RecordHeader {
             term: Term(reader.u64()?),
             index: Index(reader.u64()?),
             commit: Index(reader.u64()?),
-            durable: reader.u64()?,
+            durable: u64::from(reader.u32()?) * ALIGNMENT,
+            opening: reader.u32()?,
             body_crc: reader.u32()?,
             previous: reader.u32()?,
             offset: u64::from(reader.u32()?) * ALIGNMENT,
@@ -156,6 +161,12 @@ impl RecordHeader {
         body.len() == self.len as usize
             && (crc32c::crc32c(body) == self.body_crc || planted(Bug::BodyCrcIgnored))
     }
+}
+
+/// An offset in a segment, where a record begins or ends.
+fn place(offset: u64) -> u32 {
+    assert!(offset.is_multiple_of(ALIGNMENT), "records are aligned");
+    u32::try_from(offset / ALIGNMENT).expect("a segment is at most 32 GiB long")
 }
 
 /// The checksum at the end of a header of 64 bytes, a segment's or a record's.
@@ -248,6 +259,7 @@ mod tests {
             index: Index(9),
             commit: Index(8),
             durable: 4096,
+            opening: 11,
             body_crc: crc32c::crc32c(b"abc"),
             previous: 5,
             offset: 8192,

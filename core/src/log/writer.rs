@@ -35,6 +35,7 @@ pub struct HardState {
 pub struct Writer {
     cluster: Uuid,
     segment_bytes: u64,
+    opening: u32,
     disk: DiskId,
     /// Whether a segment that names the disk is durable.
     disk_is_kept: bool,
@@ -90,18 +91,15 @@ struct Batch {
 }
 
 impl Writer {
-    /// Goes on where a log ends; one that begins is on `new_disk`.
-    pub fn new(
-        cluster: Uuid,
-        segment_bytes: u64,
-        new_disk: DiskId,
-        recovered: &Recovered,
-    ) -> Writer {
+    /// Goes on where a log ends. `opening` was drawn at random; a log that begins gets the number of its disk
+    /// from it.
+    pub fn new(cluster: Uuid, segment_bytes: u64, opening: u32, recovered: &Recovered) -> Writer {
         let end = recovered.end;
         Writer {
             cluster,
             segment_bytes,
-            disk: recovered.disk.unwrap_or(new_disk),
+            opening,
+            disk: recovered.disk.unwrap_or(DiskId::of_random(opening)),
             disk_is_kept: recovered.disk.is_some(),
             segment: end.segment,
             first: recovered.first_segment,
@@ -282,6 +280,7 @@ impl Writer {
             index: Index(index),
             commit: Index(commit),
             durable,
+            opening: self.opening,
             body_crc: crc32c::crc32c(&body),
             previous: self.last_crc,
             offset: self.end + batch.len,

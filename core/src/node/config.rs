@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::members::Members;
 use crate::gtid::Uuid;
-use crate::types::{DiskId, NodeId};
+use crate::types::NodeId;
 
 /// Settings of one node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,8 +20,9 @@ pub struct Config {
     pub server_id: u32,
     /// Feeds the election time-outs.
     pub seed: u64,
-    /// The disk, if the log on it is still to be begun: a number drawn at each start.
-    pub new_disk: DiskId,
+    /// Drawn at random at each start: the mark of what is written from then on, and the number of the disk if
+    /// the log on it is still to be begun.
+    pub opening: u32,
     /// Length of a new segment file, in bytes.
     pub segment_bytes: u64,
     /// Bytes of log between two checkpoints of the index.

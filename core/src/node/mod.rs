@@ -102,10 +102,10 @@ impl Node {
         let Config {
             cluster,
             segment_bytes,
-            new_disk,
+            opening,
             ..
         } = config;
-        let writer = Writer::new(cluster, segment_bytes, new_disk, &recovered);
+        let writer = Writer::new(cluster, segment_bytes, opening, &recovered);
         let raft = replication::raft_node(&config, recovered);
         let mut node = Node {
             config,

@@ -3,7 +3,7 @@
 use kingbus_core::gtid::Uuid;
 use kingbus_core::node::Config;
 use kingbus_core::node::members::Members;
-use kingbus_core::types::{DiskId, NodeId};
+use kingbus_core::types::NodeId;
 
 use super::Schedule;
 use crate::rng::Rng;
@@ -14,7 +14,7 @@ pub const CLUSTER: Uuid = Uuid([0x0c; 16]);
 impl Schedule {
     /// The configuration of a node, from 0, at one of its starts. A spare one knows of nobody.
     pub fn config(&self, node: usize, start: u64) -> Config {
-        let disk = &mut Rng::new(self.seed, "new disk", (node as u64) << 32 | start);
+        let opening = &mut Rng::new(self.seed, "opening", (node as u64) << 32 | start);
         let (id, settings) = (NodeId(node as u64 + 1), &self.settings);
         let founders = self.members();
         let members = match founders.get(id) {
@@ -27,7 +27,7 @@ impl Schedule {
             cluster: CLUSTER,
             server_id: 33_070,
             seed: self.seed,
-            new_disk: DiskId::of_random(disk.draw() as u32),
+            opening: opening.draw() as u32,
             segment_bytes: settings.segment_bytes,
             checkpoint_bytes: settings.checkpoint_bytes,
             recent_rows_max: settings.recent_rows_max as usize,

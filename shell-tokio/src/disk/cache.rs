@@ -116,6 +116,7 @@ mod tests {
                 index: Index(1),
                 commit: Index(0),
                 durable: 0,
+                opening: 0,
                 body_crc: crc32c::crc32c(body),
                 previous: 0,
                 offset: at,
