@@ -12,7 +12,7 @@ use kingbus_core::node::members::{Member, Members};
 use kingbus_core::node::status::{DiskStatus, SourceStatus, Status};
 use kingbus_core::node::{self, Node};
 use kingbus_core::replica::{Account, Identity};
-use kingbus_core::types::{DiskId, NodeId};
+use kingbus_core::types::NodeId;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;

@@ -20,7 +20,7 @@ use kingbus_core::node::port::{
     AdminEffect, AdminInput, DiskEffect, DiskInput, Effect, Input, SourceEffect, SourceInput,
 };
 use kingbus_core::node::{Config, Node};
-use kingbus_core::types::{DiskId, Epoch, NodeId};
+use kingbus_core::types::{Epoch, NodeId};
 
 use super::events::{SOURCE, VERSION};
 
@@ -57,7 +57,7 @@ impl Writing {
             cluster,
             server_id: 1,
             seed: 1,
-            new_disk: DiskId::of_random(1),
+            opening: 1,
             segment_bytes: SEGMENT_BYTES_DEFAULT,
             checkpoint_bytes: CHECKPOINT_BYTES_DEFAULT,
             recent_rows_max: RECENT_ROWS_MAX_DEFAULT,
