@@ -14,7 +14,7 @@ use kingbus_core::node::port::{
     SourceInput,
 };
 use kingbus_core::node::{Config, Node};
-use kingbus_core::types::{DiskId, Epoch, Index, NodeId, Slice, Span};
+use kingbus_core::types::{Epoch, Index, NodeId, Slice, Span};
 
 use crate::binlog;
 use crate::peers::wire;
@@ -48,7 +48,7 @@ pub(crate) fn config(id: u64, nodes: u64) -> Config {
         cluster: Uuid([7; 16]),
         server_id: 33_070,
         seed: 5,
-        new_disk: DiskId::of_random(id as u32),
+        opening: id as u32,
         segment_bytes: 256 << 20,
         checkpoint_bytes: 16 << 20,
         recent_rows_max: 4096,

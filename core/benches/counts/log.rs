@@ -7,7 +7,7 @@ use kingbus_core::node::catalog::Command;
 use kingbus_core::node::index::Row;
 use kingbus_core::node::port::DiskEffect;
 use kingbus_core::source::Assembler;
-use kingbus_core::types::{DiskId, Epoch, Index, SegmentId};
+use kingbus_core::types::{Epoch, Index, SegmentId};
 use raft::eraftpb::Entry;
 
 use crate::count;
@@ -20,12 +20,7 @@ const TERM: u64 = 3;
 
 pub(crate) fn cases() {
     let entries = entries();
-    let mut writer = Writer::new(
-        CLUSTER,
-        SEGMENT_BYTES,
-        DiskId::of_random(1),
-        &Recovered::default(),
-    );
+    let mut writer = Writer::new(CLUSTER, SEGMENT_BYTES, 1, &Recovered::default());
     let mut effects = Vec::new();
     writer.begin_segment(
         SegmentStart {
