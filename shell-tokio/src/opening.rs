@@ -189,7 +189,7 @@ mod tests {
     use kingbus_core::node::members::{Member, Members};
     use kingbus_core::node::status::Status;
     use kingbus_core::node::{Config, Node};
-    use kingbus_core::types::{DiskId, NodeId};
+    use kingbus_core::types::NodeId;
     use tokio::sync::oneshot;
 
     use super::*;

@@ -182,7 +182,7 @@ mod tests {
     use kingbus_core::gtid::Uuid;
     use kingbus_core::node::members::{Member, Members};
     use kingbus_core::recording::{Part, Reading};
-    use kingbus_core::types::{DiskId, NodeId};
+    use kingbus_core::types::NodeId;
 
     use super::*;
 
