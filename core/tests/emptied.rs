@@ -177,9 +177,15 @@ fn a_cluster_begins_with_the_votes_of_all() {
     let votes = grants(MessageType::MsgRequestVoteResponse, asks.message.term);
     assert_eq!(two.told(says(1, 1, 0, votes.clone())), []);
     assert_eq!(two.told(says(1, 1, 0, votes.clone())), [], "the same again");
-    assert_eq!(two.status().role, "candidate");
+    let status = two.status();
+    assert_eq!(status.role, "candidate");
+    let because = status.not_serving_because.expect("it has nothing");
+    assert!(because.contains("when all its voters run"), "{because}");
     let begins = two.told(says(3, 3, 0, votes));
-    assert_eq!(two.status().role, "leader");
+    let status = two.status();
+    assert_eq!(status.role, "leader");
+    let because = status.not_serving_because.expect("it has nothing");
+    assert!(because.contains("name a source"), "{because}");
     assert_eq!(begins.len(), 2, "the first entry goes to both");
 }
 

@@ -98,6 +98,12 @@ impl Node {
         if self.reconfiguring.gone || self.members().get(self.config.id).is_none() {
             return Some("this node is not a member of the cluster".to_owned());
         }
+        if self.raft.raft.leader_id == 0 && self.needs_all_votes() {
+            return Some(
+                "no leader is known; the first one of a cluster is elected when all its voters run"
+                    .to_owned(),
+            );
+        }
         if self.applied.catalog.identity.is_none() || self.applied.file.is_none() {
             return Some("the store has no binlog yet: name a source, or wait for it".to_owned());
         }

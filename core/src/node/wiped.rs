@@ -174,7 +174,7 @@ impl Node {
     }
 
     /// Whether this node does not know the disks of all voters from the log.
-    fn needs_all_votes(&self) -> bool {
+    pub(super) fn needs_all_votes(&self) -> bool {
         let mut members = self.named_members().iter();
         let nameless = members.any(|member| member.role == Role::Voter && member.disk.is_none());
         nameless && !planted(Bug::FoundedByMajority)
