@@ -24,7 +24,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
-use crate::gtid::{Gtid, Tag, Tsid, Uuid};
+use crate::gtid::{GNO_MAX, Gtid, Tag, Tsid, Uuid};
 use crate::reader::Reader;
 use crate::types::Epoch;
 
@@ -408,7 +408,7 @@ fn parse_table(reader: &mut Reader<'_>, events_len: u32) -> Option<Vec<Transacti
         let offset = u32::try_from(end.checked_add(varint(reader)?)?).ok()?;
         let len = u32::try_from(varint(reader)?).ok()?;
         let commit_timestamp = time.wrapping_add(unzigzag(varint(reader)?) as u64);
-        if gno == 0 || offset.checked_add(len)? > events_len {
+        if !(1..=GNO_MAX).contains(&gno) || offset.checked_add(len)? > events_len {
             return None;
         }
         table.push(Transaction {
@@ -446,7 +446,7 @@ mod tests {
         let row = (
             0u8..3,
             any::<bool>(),
-            1..u64::MAX,
+            1..=GNO_MAX,
             0u32..50,
             0u32..200,
             any::<u64>(),
@@ -487,6 +487,22 @@ mod tests {
                 body[..2].copy_from_slice(&[KIND, VERSION]);
                 let _ = Chunk::parse(&body);
             }
+        }
+    }
+
+    #[test]
+    fn a_number_that_no_transaction_can_have_is_malformed() {
+        for (gno, known) in [(0, false), (1, true), (GNO_MAX, true), (GNO_MAX + 1, false)] {
+            let mut builder = ChunkBuilder::new(Epoch(7), "binlog.000042", 3, 4, true);
+            builder.push(&[2; 100]);
+            builder.transaction(Transaction {
+                gtid: gtid(1, "", gno),
+                offset: 0,
+                len: 100,
+                commit_timestamp: 0,
+            });
+            let body = builder.finish(Part::Whole, 104);
+            assert_eq!(Chunk::parse(&body).is_ok(), known, "{gno}");
         }
     }
 
