@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::catalog::Command;
 use super::index::{ChunkRow, Content, Row};
 use super::members::Reconfiguration;
-use crate::chunk::{self, Chunk};
+use crate::chunk::{self, Chunk, Transaction};
 use crate::event::{self, FileMark, Header};
 use crate::gtid::GtidSet;
 use crate::types::{Index, Span, Term};
@@ -125,10 +125,6 @@ fn file_mark(events: &[u8], format_len: usize, header_len: usize) -> FileMark {
 }
 
 fn chunk_row(chunk: &Chunk) -> ChunkRow {
-    let mut gtids = GtidSet::new();
-    for transaction in &chunk.transactions {
-        gtids.add(transaction.gtid);
-    }
     ChunkRow {
         part: chunk.part,
         void: false,
@@ -139,7 +135,20 @@ fn chunk_row(chunk: &Chunk) -> ChunkRow {
         end_position: chunk.end_position,
         events_from: chunk.events_from,
         events_to: chunk.events_to,
-        gtids,
+        gtids: gtids(&chunk.transactions),
         commits: chunk.commits,
     }
+}
+
+/// The GTIDs of a chunk's transactions: nearly always one run, or a few.
+fn gtids(transactions: &[Transaction]) -> GtidSet {
+    let follows = |a: &Transaction, b: &Transaction| {
+        a.gtid.tsid == b.gtid.tsid && a.gtid.gno + 1 == b.gtid.gno
+    };
+    let mut gtids = GtidSet::new();
+    for run in transactions.chunk_by(follows) {
+        let (first, last) = (run[0].gtid, run[run.len() - 1].gtid);
+        gtids.add_range(first.tsid, first.gno, last.gno);
+    }
+    gtids
 }

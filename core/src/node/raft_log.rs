@@ -123,10 +123,10 @@ impl RaftLog {
         self.metas.get(at as usize)
     }
 
-    /// An entry in memory was applied; its row says now whether it counts.
-    pub fn applied(&mut self, row: Row) {
-        let at = row.index.0 - self.first.0;
-        self.metas[at as usize].row = row;
+    /// An entry that is applied now, so that its row gets to say whether it counts; and the terms.
+    pub fn being_applied(&mut self, index: Index) -> (&mut Meta, &[(Index, Term)]) {
+        let at = (index.0 - self.first.0) as usize;
+        (&mut self.metas[at], &self.terms)
     }
 
     /// Forgets all but the newest `keep` applied metas.

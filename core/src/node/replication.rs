@@ -1,7 +1,5 @@
 //! Raft's `Ready` turned into effects: messages, writes, applied entries.
 
-use std::collections::BTreeMap;
-
 use raft::eraftpb::{Entry, HardState as RaftHardState, Message, MessageType};
 use raft::{RawNode, StateRole};
 use serde::Serialize;
@@ -294,7 +292,7 @@ impl Node {
     }
 
     /// Sends messages, those to one peer in their order.
-    fn send(&mut self, messages: Vec<Message>) {
+    fn send(&mut self, mut messages: Vec<Message>) {
         if self.out_of_cluster() && !planted(Bug::DamagedNodeAnswers) {
             return;
         }
@@ -304,11 +302,8 @@ impl Node {
             0
         };
         let needs = self.replicas.slowest;
-        let mut by_peer: BTreeMap<u64, Vec<Message>> = BTreeMap::new();
+        messages.sort_by_key(|message| message.to);
         for message in messages {
-            by_peer.entry(message.to).or_default().push(message);
-        }
-        for message in by_peer.into_values().flatten() {
             self.out.push_back(Effect::Peer(Envelope {
                 from: self.config.id,
                 to: NodeId(message.to),
@@ -354,18 +349,14 @@ impl Node {
     fn apply_to(&mut self, last: Index) {
         while self.applied.index < last {
             let index = self.applied.index.next();
-            let mut meta = self
-                .log()
-                .meta(index)
-                .expect("not yet applied: in memory")
-                .clone();
+            let (meta, terms) = self.raft.mut_store().being_applied(index);
             let place = Place {
-                terms: self.raft.store().terms(),
+                terms,
                 checkpoint_bytes: self.config.checkpoint_bytes,
             };
             let first_members = self.applied.members.is_empty();
-            let ops = count(&mut self.applied, &mut meta, place);
-            self.raft.mut_store().applied(meta.row.clone());
+            let ops = count(&mut self.applied, meta, place);
+            let meta = meta.clone();
             if let Change::Members(entry) = &meta.change {
                 self.members_applied(index, entry, first_members);
             }

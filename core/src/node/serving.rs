@@ -4,6 +4,7 @@
 use serde::Serialize;
 
 use super::Node;
+use super::catalog::Identity;
 use super::config::{CONTACT_LOST_MS, LAG_MS_MAX};
 use super::port::{Effect, Serving};
 use crate::planted::{Bug, planted};
@@ -34,6 +35,17 @@ impl Currency {
     /// Whether the shell was told to serve.
     pub(super) fn serves(&self) -> bool {
         matches!(self.told, Some(Serving::Yes { .. }))
+    }
+
+    /// Whether the shell was told to serve, and as this source.
+    fn serves_as(&self, identity: &Identity) -> bool {
+        match &self.told {
+            Some(Serving::Yes {
+                version,
+                binlog_checksum,
+            }) => *version == identity.version && *binlog_checksum == identity.binlog_checksum,
+            Some(Serving::No { .. }) | None => false,
+        }
     }
 }
 
@@ -67,12 +79,12 @@ impl Node {
         let serving = match self.refusal() {
             Some(text) => Serving::No { text },
             None => {
-                let identity = self
-                    .applied
-                    .catalog
-                    .identity
-                    .as_ref()
-                    .expect("asked for first");
+                let identity = self.applied.catalog.identity.as_ref();
+                let identity = identity.expect("asked for first");
+                // Nearly always, and asked after every step.
+                if self.currency.serves_as(identity) {
+                    return;
+                }
                 Serving::Yes {
                     version: identity.version.clone(),
                     binlog_checksum: identity.binlog_checksum.clone(),

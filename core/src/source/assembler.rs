@@ -357,9 +357,9 @@ impl Assembler {
     /// The event is dealt with. A file goes on only where its head is the one that the store has.
     fn behind(&mut self, head: &Header, start: u64) -> Result<(), String> {
         self.position = start + u64::from(head.len);
-        let known = self.stored.as_ref().map(|stored| stored.mark);
         match self.header {
             FileHeader::Stored if head.kind == kind::PREVIOUS_GTIDS => {
+                let known = self.stored.as_ref().map(|stored| stored.mark);
                 if known != Some(self.mark) && !planted(Bug::FileHeadNotCompared) {
                     return Err(
                         self.wrong(&lost_end("this file has another head than in the store"))

@@ -188,11 +188,14 @@ impl Dump {
         }
         self.ack_wanted = false;
         let (file, position) = to.place();
-        let mut ack = vec![SEMI_SYNC_MAGIC];
+        let seq = to.last_seq();
+        let before = self.acks.pop_back_if(|(last, _)| *last == seq);
+        let mut ack = before.map_or_else(Vec::new, |(_, ack)| ack);
+        ack.clear();
+        ack.reserve(1 + 8 + file.len());
+        ack.push(SEMI_SYNC_MAGIC);
         ack.extend_from_slice(&position.to_le_bytes());
         ack.extend_from_slice(file.as_bytes());
-        let seq = to.last_seq();
-        self.acks.pop_back_if(|(last, _)| *last == seq);
         self.acks.push_back((seq, ack));
     }
 }
