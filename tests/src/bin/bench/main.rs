@@ -11,8 +11,11 @@ mod latency;
 mod limits;
 mod memory;
 mod simulator;
+mod targets;
 mod tib;
 
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::Parser;
@@ -29,6 +32,12 @@ struct Arguments {
     /// Writes one line of JSON a figure.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Adds a chapter with the figures to this file.
+    #[arg(long, value_name = "FILE")]
+    lap: Option<PathBuf>,
+    /// The heading of that chapter.
+    #[arg(long, value_name = "TEXT", default_value = "A lap")]
+    title: String,
     /// Only this part: limits, small, large, fanout, latency, commits, huge, tib, failover or simulator.
     #[arg(long, value_name = "PART")]
     only: Vec<String>,
@@ -88,5 +97,15 @@ fn main() {
             other => unreachable!("{other} is not among the parts"),
         }
     }
-    figures.print(arguments.json.as_deref());
+    figures.print();
+    if let Some(file) = &arguments.json {
+        fs::write(file, figures.json()).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+    }
+    if let Some(file) = &arguments.lap {
+        let mut chapters = OpenOptions::new();
+        let opened = chapters.append(true).create(true).open(file);
+        let written =
+            opened.and_then(|mut f| f.write_all(figures.lap(&arguments.title).as_bytes()));
+        written.unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+    }
 }
