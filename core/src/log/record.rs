@@ -23,8 +23,8 @@
 //! what a recycled file held before nor what a disk wrote or read at a wrong place is ever taken for a
 //! record of it, and the header before it (the segment's, for the first
 //! record), so that what a crash left behind a torn record never follows the record written in its
-//! place; not even when that is the same but for the `opening`, a number that each process draws at random when
-//! it opens the log. `durable` is the end of what was known to be on disk
+//! place; not even when that is the same but for the `opening`, a number that each process draws at
+//! random when it opens the log. `durable` is the end of what was known to be on disk
 //! when the record was made: a bad record before that offset is damage, never a torn tail.
 
 use bytes::{BufMut, Bytes, BytesMut};
