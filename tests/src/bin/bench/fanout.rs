@@ -57,7 +57,12 @@ pub fn fanout(arguments: &Arguments, figures: &mut Figures) {
                 .collect();
             read(&backlog, port, node, 16).add(figures, &name("beside_stalled"));
             drop(stalled);
-            tail(&backlog).add(figures, &name("tail"));
+        }
+        // A source takes its two followers of one identity for the same one.
+        drop(cluster);
+        for _ in 0..arguments.runs() {
+            let name = format!("fanout_{}_tail_16", size.name());
+            tail(&backlog).add(figures, &name);
         }
     }
 }
