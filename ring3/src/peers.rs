@@ -53,7 +53,7 @@ pub async fn listen(
                 to: to as u64 + 1,
                 crc: mark(&frame),
             });
-            let read = Envelope::from_frame(frame);
+            let read = Envelope::from_frame(frame, &[]);
             world.judge(frames_read_back(read))
         };
         let Some(envelope) = read else { return };

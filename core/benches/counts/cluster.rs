@@ -137,7 +137,7 @@ impl Cluster {
                 Effect::Peer(envelope) => {
                     let (to, machine) = (envelope.to.0 as usize - 1, &self.machines[at]);
                     let bytes = wire(envelope.into_frame(), &|span| machine.body(span));
-                    let envelope = Envelope::from_frame(bytes).expect("a frame");
+                    let envelope = Envelope::from_frame(bytes, &[]).expect("a frame");
                     let input = Input::Peer(PeerInput::Message(envelope));
                     self.inputs.push_back((to, input));
                 }

@@ -152,7 +152,7 @@ fn serve(cluster: &mut Cluster, name: &str, times: u64, binlog: &Binlog) {
             let body = body.map(|slice| cluster.bytes(slice)).unwrap_or_default();
             for mut rest in [&head[..], &body[..]] {
                 while !rest.is_empty() {
-                    rest = client.session.frame(rest, &mut out, WRITE_BYTES);
+                    rest = client.session.frame(rest, &mut out, WRITE_BYTES).rest;
                     if out.len() >= WRITE_BYTES {
                         out.clear();
                     }

@@ -165,7 +165,7 @@ fn replica_packets(binlog: &Binlog) {
         let mut rest = &binlog.bytes[..];
         while !rest.is_empty() {
             out.clear();
-            rest = client.session.frame(rest, &mut out, WRITE_BYTES);
+            rest = client.session.frame(rest, &mut out, WRITE_BYTES).rest;
         }
     });
 }

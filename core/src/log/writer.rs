@@ -14,6 +14,7 @@ use super::record::{
 use super::recovery::Recovered;
 use crate::gtid::Uuid;
 use crate::node::base::Base;
+use crate::node::peer::entry_crc;
 use crate::node::port::DiskEffect;
 use crate::planted::{Bug, planted};
 use crate::types::{DiskId, Index, SegmentId, Span, Term};
@@ -90,6 +91,17 @@ struct Batch {
     len: u64,
 }
 
+/// A record's body and its CRC32C.
+struct Body {
+    bytes: Bytes,
+    crc: u32,
+}
+
+const NO_BODY: Body = Body {
+    bytes: Bytes::new(),
+    crc: 0,
+};
+
 impl Writer {
     /// Goes on where a log ends. `opening` was drawn at random; a log that begins gets the number of its disk
     /// from it.
@@ -142,7 +154,7 @@ impl Writer {
             parts: Vec::new(),
             len: 0,
         };
-        self.record(&mut batch, Kind::Seal, 0, (0, 0, 0), Bytes::new());
+        self.record(&mut batch, Kind::Seal, 0, (0, 0, 0), NO_BODY);
         self.sealed = true;
         self.write(batch, true, out);
     }
@@ -177,8 +189,9 @@ impl Writer {
         self.first = first;
         self.sealed = false;
         (self.end, self.durable) = (0, 0);
-        let body = Beginning { first, base }.encode();
-        let needed = SEGMENT_HEADER_LEN + record_len(body.len()) + entries_len + 3 * record_len(0);
+        let bytes = Beginning { first, base }.encode();
+        let crc = crc32c::crc32c(&bytes);
+        let needed = SEGMENT_HEADER_LEN + record_len(bytes.len()) + entries_len + 3 * record_len(0);
         self.capacity = self.segment_bytes.max(needed);
         out.push(DiskEffect::Create {
             segment: self.segment,
@@ -201,14 +214,14 @@ impl Writer {
             Kind::HardState,
             0,
             (hard.term, hard.vote, commit.0),
-            Bytes::new(),
+            NO_BODY,
         );
         self.record(
             &mut batch,
             Kind::Beginning,
             0,
             (hard.term, 0, commit.0),
-            body,
+            Body { bytes, crc },
         );
         self.write(batch, true, out);
     }
@@ -233,7 +246,7 @@ impl Writer {
                 .first()
                 .map_or(commit.0, |entry| commit.0.min(entry.index - 1));
             let fields = (hard.term, hard.vote, before);
-            self.record(&mut batch, Kind::HardState, 0, fields, Bytes::new());
+            self.record(&mut batch, Kind::HardState, 0, fields, NO_BODY);
         }
         let mut spans = Vec::with_capacity(entries.len());
         for entry in entries {
@@ -246,13 +259,11 @@ impl Writer {
             });
             let fields = (entry.term, entry.index, commit.0);
             let entry_type = entry.entry_type as u8;
-            self.record(
-                &mut batch,
-                Kind::Entry,
-                entry_type,
-                fields,
-                entry.data.clone(),
-            );
+            let body = Body {
+                bytes: entry.data.clone(),
+                crc: entry_crc(entry),
+            };
+            self.record(&mut batch, Kind::Entry, entry_type, fields, body);
         }
         self.write(batch, sync, out);
         spans
@@ -265,7 +276,7 @@ impl Writer {
         kind: Kind,
         entry_type: u8,
         (term, index, commit): (u64, u64, u64),
-        body: Bytes,
+        Body { bytes: body, crc }: Body,
     ) {
         let durable = match planted(Bug::DurableClaimedEarly) {
             true => self.end + batch.len,
@@ -281,7 +292,7 @@ impl Writer {
             commit: Index(commit),
             durable,
             opening: self.opening,
-            body_crc: crc32c::crc32c(&body),
+            body_crc: crc,
             previous: self.last_crc,
             offset: self.end + batch.len,
         };

@@ -6,8 +6,9 @@
 //! per entry: payload length u32 | payloads, one after the other
 //! ```
 //!
-//! The shell adds length and checksum around it. Payloads are kept apart from the protobuf part so
-//! that the buffer of the append is the buffer of the socket.
+//! The shell adds length and checksums around it. Payloads are kept apart from the protobuf part so
+//! that the buffer of the append is the buffer of the socket. The checksum of a payload is the one that its
+//! records have on all nodes, so each node goes over a payload once.
 
 use bytes::{Buf, Bytes};
 use protobuf::Message as _;
@@ -16,6 +17,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::reader::Reader;
 use crate::types::{DiskId, Index, NodeId, SegmentId, Span};
+
+/// Entries in one append message.
+pub const MESSAGE_ENTRIES_MAX: usize = 1_024;
 
 /// A Raft message with what kingbus adds to it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -126,6 +130,19 @@ pub fn entry_span(entry: &Entry) -> Option<Span> {
     reader.is_empty().then_some(span)
 }
 
+/// Says what the CRC32C of an entry's payload is.
+fn entry_crc_context(crc: &u32) -> Bytes {
+    Bytes::copy_from_slice(&crc.to_le_bytes())
+}
+
+/// The CRC32C of an entry's payload, which is here.
+pub fn entry_crc(entry: &Entry) -> u32 {
+    match <[u8; 4]>::try_from(&entry.context[..]) {
+        Ok(crc) => u32::from_le_bytes(crc),
+        Err(_) => crc32c::crc32c(&entry.data),
+    }
+}
+
 impl Envelope {
     /// Takes the message apart for the wire; no payload is copied.
     pub fn into_frame(self) -> Frame {
@@ -159,19 +176,22 @@ impl Envelope {
         }
     }
 
-    /// Reads a frame; the payloads stay slices of it.
-    pub fn from_frame(mut frame: Bytes) -> Result<Envelope, PeerError> {
+    /// Reads a frame; the payloads stay slices of it. `crcs` has the CRC32C of each payload, checked by
+    /// the shell, or nothing.
+    pub fn from_frame(mut frame: Bytes, crcs: &[u32]) -> Result<Envelope, PeerError> {
         let (head_len, lens, mut envelope) = parse_head(&frame)?;
         frame.advance(head_len);
-        if lens.len() != envelope.message.entries.len() {
+        let entries = &mut envelope.message.entries;
+        if lens.len() != entries.len() || !(crcs.is_empty() || crcs.len() == lens.len()) {
             return Err(PeerError::Length);
         }
-        for (entry, len) in envelope.message.entries.iter_mut().zip(lens) {
+        let mut crcs = crcs.iter();
+        for (entry, len) in entries.iter_mut().zip(lens) {
             if frame.len() < len {
                 return Err(PeerError::Length);
             }
             entry.data = frame.split_to(len);
-            entry.context = Bytes::new();
+            entry.context = crcs.next().map_or_else(Bytes::new, entry_crc_context);
         }
         if frame.is_empty() {
             Ok(envelope)

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::fingerprint;
 use super::index::{Content, Row};
 use super::meta::Meta;
-use super::peer::set_entry_span;
+use super::peer::{MESSAGE_ENTRIES_MAX, set_entry_span};
 use crate::planted::{Bug, planted};
 use crate::types::{Index, Term};
 
@@ -20,9 +20,6 @@ pub const FETCH_ROWS_MAX: usize = 256;
 
 /// Payload bytes in one append message, unless a single entry is larger.
 pub const MESSAGE_BYTES_MAX: u64 = 1 << 20;
-
-/// Entries in one append message.
-pub const MESSAGE_ENTRIES_MAX: usize = 1_024;
 
 /// The log without payloads.
 #[derive(Serialize)]

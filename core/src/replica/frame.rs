@@ -13,6 +13,25 @@ const EVENT_LEN_AT: usize = 9;
 /// Status byte before each event of a dump: OK.
 const STATUS_OK: u8 = 0;
 
+/// Pieces of events from this length on are not copied.
+pub const DIRECT_BYTES_MIN: usize = 16 << 10;
+
+/// What is left to do for events that were put into packets.
+#[derive(Clone, Copy, Debug)]
+pub struct Framed<'a> {
+    /// Goes to the client as it is, behind what was appended and before anything else is.
+    pub direct: &'a [u8],
+    /// To be given next. It is all done when both are empty.
+    pub rest: &'a [u8],
+}
+
+impl Framed<'_> {
+    /// Whether there is nothing left to do.
+    pub fn is_done(&self) -> bool {
+        self.direct.is_empty() && self.rest.is_empty()
+    }
+}
+
 /// Puts a stream of events into packets. The stream may be cut anywhere, except inside the 19-byte
 /// header of an event.
 #[derive(Debug, Default)]
@@ -38,7 +57,7 @@ impl Framer {
 
     /// Whether the last event is complete, so that something else may be sent.
     pub(super) fn between_events(&self) -> bool {
-        self.event_left == 0
+        self.event_left == 0 && !self.packet_full
     }
 
     /// Number for the next packet.
@@ -47,13 +66,14 @@ impl Framer {
     }
 
     /// Appends `events` to `out`, in packets, until `out` has `out_max` bytes or the headers of one packet
-    /// more; returns what is left.
+    /// more, or until a long piece of an event is next.
     pub(super) fn frame<'a>(
         &mut self,
         mut events: &'a [u8],
         out: &mut Vec<u8>,
         out_max: usize,
-    ) -> &'a [u8] {
+    ) -> Framed<'a> {
+        self.end(out);
         // Room for events of 40 bytes, the shortest there are in number.
         let room = (events.len() + events.len() / 8).min(out_max.saturating_sub(out.len()));
         out.reserve(room + HEADERS_LEN);
@@ -61,7 +81,7 @@ impl Framer {
             if self.event_left == 0 {
                 let len = event_len(events);
                 let fits = events.len() >= len && out.len() + len <= out_max;
-                if fits && len + 1 < PACKET_PAYLOAD_MAX {
+                if fits && len < DIRECT_BYTES_MIN {
                     let (event, rest) = events.split_at(len);
                     self.open(len + 1, out);
                     out.push(STATUS_OK);
@@ -77,19 +97,34 @@ impl Framer {
             } else if self.packet_left == 0 {
                 self.open(self.event_left as usize, out);
             }
+            let take = events.len().min(self.packet_left);
+            let direct = take >= DIRECT_BYTES_MIN;
             let room = out_max.saturating_sub(out.len());
-            let take = events.len().min(self.packet_left).min(room);
-            let (piece, rest) = events.split_at(take);
+            let (piece, rest) = events.split_at(if direct { take } else { take.min(room) });
+            self.packet_left -= piece.len();
+            self.event_left -= piece.len() as u64;
+            if direct {
+                return Framed {
+                    direct: piece,
+                    rest,
+                };
+            }
             out.extend_from_slice(piece);
             events = rest;
-            self.packet_left -= take;
-            self.event_left -= take as u64;
-            if self.event_left == 0 && self.packet_full {
-                assert!(self.packet_left == 0, "a full packet ends with the event");
-                self.open(0, out);
-            }
+            self.end(out);
         }
-        events
+        Framed {
+            direct: &[],
+            rest: events,
+        }
+    }
+
+    /// A full packet that ends with its event is followed by an empty one.
+    fn end(&mut self, out: &mut Vec<u8>) {
+        if self.event_left == 0 && self.packet_full {
+            assert!(self.packet_left == 0, "a full packet ends with the event");
+            self.open(0, out);
+        }
     }
 
     /// Writes the header of a packet for the first part of `payload` bytes.

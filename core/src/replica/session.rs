@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::answer::{Answer, Conversation};
 use super::command::{self, BadCommand, Command, Dump};
-use super::frame::Framer;
+use super::frame::{Framed, Framer};
 use super::handshake::{self, Greeting, capability};
 use super::login::{Account, Login, ServerKey, Step};
 use super::parser;
@@ -189,14 +189,18 @@ impl Session {
     }
 
     /// Appends `events` to `out` in packets: 4 bytes of header, status byte 0, the event; split after
-    /// 16 MiB - 1. Stops when `out` has `out_max` bytes (or the headers of a packet more), and returns what
-    /// is left, to be given next. The stream of events may be cut anywhere but inside the 19-byte header of
-    /// one. When no dump runs (any more), nothing is appended, and nothing left.
-    pub fn frame<'a>(&mut self, events: &'a [u8], out: &mut Vec<u8>, out_max: usize) -> &'a [u8] {
+    /// 16 MiB - 1. Stops when `out` has `out_max` bytes (or the headers of a packet more), and before a long
+    /// piece of an event, which is not copied. To be called with what is left until it is done. The stream
+    /// of events may be cut anywhere but inside the 19-byte header of one. When no dump runs (any more), nothing is
+    /// appended, and nothing left.
+    pub fn frame<'a>(&mut self, events: &'a [u8], out: &mut Vec<u8>, out_max: usize) -> Framed<'a> {
         // The client may have quit while these were on their way.
         match self.phase {
             Phase::Dumping => self.framer.frame(events, out, out_max),
-            Phase::Greeted | Phase::Login(_) | Phase::Commands | Phase::Closed => &[],
+            Phase::Greeted | Phase::Login(_) | Phase::Commands | Phase::Closed => Framed {
+                direct: &[],
+                rest: &[],
+            },
         }
     }
 

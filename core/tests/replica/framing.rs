@@ -2,6 +2,7 @@
 
 use bytes::BytesMut;
 use kingbus_core::packet::{Inbound, PACKET_BYTES_MAX};
+use kingbus_core::replica::DIRECT_BYTES_MIN;
 use proptest::prelude::*;
 
 use crate::dumps::dumping;
@@ -22,10 +23,16 @@ fn received(events: &[Vec<u8>], cuts: &[usize], out_max: usize) -> Vec<Vec<u8>> 
     let mut from = 0;
     for to in cuts.iter().copied().chain([stream.len()]) {
         let mut left = &stream[from..to];
-        while !left.is_empty() {
-            left = client.session.frame(left, &mut out, out_max);
+        loop {
+            let framed = client.session.frame(left, &mut out, out_max);
             assert!(out.len() < out_max + 10, "bounded");
+            assert!(framed.direct.is_empty() || framed.direct.len() >= DIRECT_BYTES_MIN);
             sent.append(&mut out);
+            sent.extend_from_slice(framed.direct);
+            if framed.is_done() {
+                break;
+            }
+            left = framed.rest;
         }
         from = to;
     }

@@ -190,7 +190,7 @@ impl World {
             to: to as u64 + 1,
             crc,
         });
-        let envelope = frames_read_back(Envelope::from_frame(frame))?;
+        let envelope = frames_read_back(Envelope::from_frame(frame, &[]))?;
         self.input(to, life, Input::Peer(PeerInput::Message(envelope)))
     }
 }

@@ -7,6 +7,8 @@ use bytes::Bytes;
 use kingbus_core::log::RecordHeader;
 use kingbus_core::types::{SegmentId, Span};
 
+use super::Stored;
+
 /// Bytes kept of what is in the files already.
 pub const CACHE_BYTES_MAX: usize = 32 << 20;
 
@@ -24,7 +26,7 @@ pub struct Cache {
 
 #[derive(Debug, Default)]
 struct Held {
-    bodies: BTreeMap<Place, Bytes>,
+    bodies: BTreeMap<Place, Stored>,
     /// Places in the order of their writes; those before `written` are in the file.
     order: VecDeque<Place>,
     written: usize,
@@ -44,9 +46,13 @@ impl Cache {
     /// Takes the bodies of the records in `parts`, which are about to be written at `offset`.
     pub fn write(&self, segment: SegmentId, offset: u64, parts: &[Bytes]) {
         let mut held = self.held();
-        each_body(offset, parts, |at, body| {
+        each_body(offset, parts, |at, header, body| {
             let place = (segment, at);
-            let before = held.bodies.insert(place, body.clone());
+            let stored = Stored {
+                bytes: body.clone(),
+                crc: header.body_crc,
+            };
+            let before = held.bodies.insert(place, stored);
             assert!(before.is_none(), "a place is written once");
             held.order.push_back(place);
         });
@@ -55,7 +61,7 @@ impl Cache {
     /// The bodies of the records in `parts`, the oldest that were not, are now in the file.
     pub fn written(&self, parts: &[Bytes]) {
         let mut held = self.held();
-        each_body(0, parts, |_, body| {
+        each_body(0, parts, |_, _, body| {
             held.written += 1;
             held.written_bytes += body.len() + ENTRY_BYTES;
         });
@@ -66,15 +72,15 @@ impl Cache {
                 .remove(&place)
                 .expect("what is in order is held");
             held.written -= 1;
-            held.written_bytes -= body.len() + ENTRY_BYTES;
+            held.written_bytes -= body.bytes.len() + ENTRY_BYTES;
         }
     }
 
     /// The body at `span`, if it is here.
-    pub fn get(&self, span: Span) -> Option<Bytes> {
+    pub fn get(&self, span: Span) -> Option<Stored> {
         let held = self.held();
         let body = held.bodies.get(&(span.segment, span.offset))?;
-        (body.len() == span.len as usize).then(|| body.clone())
+        (body.bytes.len() == span.len as usize).then(|| body.clone())
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
@@ -83,13 +89,13 @@ impl Cache {
 }
 
 /// Finds the bodies: each is the part after a header that has one.
-fn each_body(mut offset: u64, parts: &[Bytes], mut each: impl FnMut(u64, &Bytes)) {
-    let mut body_next = false;
+fn each_body(mut offset: u64, parts: &[Bytes], mut each: impl FnMut(u64, &RecordHeader, &Bytes)) {
+    let mut before: Option<RecordHeader> = None;
     for part in parts {
-        if std::mem::take(&mut body_next) {
-            each(offset, part);
+        if let Some(header) = before.take() {
+            each(offset, &header, part);
         } else {
-            body_next = RecordHeader::parse(part).is_some_and(|header| header.len > 0);
+            before = RecordHeader::parse(part).filter(|header| header.len > 0);
         }
         offset += part.len() as u64;
     }
@@ -146,8 +152,9 @@ mod tests {
         ];
         let (parts, spans) = records(&bodies, 64);
         cache.write(SegmentId(1), 64, &parts);
-        assert_eq!(cache.get(spans[0]), Some(bodies[0].clone()));
-        assert_eq!(cache.get(spans[2]), Some(bodies[2].clone()));
+        for n in [0, 2] {
+            assert_eq!(cache.get(spans[n]), Some(Stored::new(bodies[n].clone())));
+        }
         assert_eq!(cache.get(Span { len: 4, ..spans[2] }), None);
         assert_eq!(
             cache.get(Span {

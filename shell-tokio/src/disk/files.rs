@@ -128,12 +128,20 @@ impl Files {
 
 /// Up to `len` bytes at `offset`, fewer only at the end of the file.
 pub fn read_at(file: &File, offset: u64, len: usize) -> io::Result<Bytes> {
+    let mut bytes = Vec::new();
+    read_into(&mut bytes, file, offset, len)?;
+    Ok(Bytes::from(bytes))
+}
+
+/// Like [`read_at`], into memory that is there already; what it held is gone.
+pub fn read_into(bytes: &mut Vec<u8>, file: &File, offset: u64, len: usize) -> io::Result<()> {
     let end = file.metadata()?.len();
     let len = (len as u64).min(end.saturating_sub(offset)) as usize;
-    let mut bytes = Vec::with_capacity(len);
+    bytes.clear();
+    bytes.reserve_exact(len);
     while bytes.len() < len {
         let at = offset + bytes.len() as u64;
-        match os::read_at(file, &mut bytes, at) {
+        match os::read_at(file, bytes, at) {
             Ok(0) => break,
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -142,7 +150,7 @@ pub fn read_at(file: &File, offset: u64, len: usize) -> io::Result<Bytes> {
     }
     // There may have been more room than was asked for.
     bytes.truncate(len);
-    Ok(Bytes::from(bytes))
+    Ok(())
 }
 
 /// Writes the parts one after the other at `offset`.

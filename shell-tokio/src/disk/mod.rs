@@ -11,11 +11,13 @@ pub mod index;
 mod index_thread;
 mod log_thread;
 mod reader;
+mod windows;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use bytes::Bytes;
 use kingbus_core::node::port::{DiskEffect, DiskInput};
 use tokio::sync::mpsc::{self, UnboundedSender};
 
@@ -35,6 +37,23 @@ pub fn log_folder(data: &Path) -> PathBuf {
 /// Folder of the index, inside the data folder. It may be deleted while kingbus does not run.
 pub fn index_folder(data: &Path) -> PathBuf {
     data.join("index")
+}
+
+/// A body, and the CRC32C that its record has of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stored {
+    /// The bytes.
+    pub bytes: Bytes,
+    /// Their checksum.
+    pub crc: u32,
+}
+
+impl Stored {
+    /// With its checksum, which is made here.
+    pub fn new(bytes: Bytes) -> Stored {
+        let crc = crc32c::crc32c(&bytes);
+        Stored { bytes, crc }
+    }
 }
 
 /// Where answers of the disk go: to the node.

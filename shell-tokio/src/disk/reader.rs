@@ -1,24 +1,18 @@
 //! Stored bytes by span: from the hot cache, from a window of a segment read lately, or from the file.
-//! Whatever comes from a file is checked against the record's checksums, each time.
+//! Whatever comes from a file is checked against the record's checksums when it is read.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use kingbus_core::log::{RECORD_HEADER_LEN, check_body};
 use kingbus_core::node::port::DiskInput;
 use kingbus_core::types::Span;
 
-use super::Answers;
 use super::cache::Cache;
 use super::files::{self, Files};
+use super::windows::{Buffer, Found, WINDOW_BYTES, WINDOWS_MAX, Windows, start_of};
+use super::{Answers, Stored};
 use crate::os;
-
-/// Read at once, for those who read on from there.
-const WINDOW_BYTES: usize = 1 << 20;
-
-/// Windows kept, for replicas that are near each other.
-const WINDOWS_MAX: usize = 16;
 
 /// A span that could not be read: purged, or damaged. The node knows of it already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,27 +28,27 @@ pub struct Reader {
 struct Shared {
     files: Arc<Files>,
     cache: Arc<Cache>,
-    windows: Mutex<VecDeque<Window>>,
+    windows: Windows,
     answers: Answers,
-}
-
-/// A stretch of a segment, as it was in the file when it was read.
-#[derive(Clone, Debug)]
-struct Window {
-    segment: kingbus_core::types::SegmentId,
-    start: u64,
-    bytes: Bytes,
 }
 
 impl Reader {
     /// Reads `files`; damage is reported to `answers`.
     pub fn new(files: Arc<Files>, cache: Arc<Cache>, answers: Answers) -> Reader {
-        let windows = Mutex::default();
+        Reader::with_windows(files, cache, answers, WINDOWS_MAX)
+    }
+
+    fn with_windows(
+        files: Arc<Files>,
+        cache: Arc<Cache>,
+        answers: Answers,
+        windows: usize,
+    ) -> Reader {
         Reader {
             shared: Arc::new(Shared {
                 files,
                 cache,
-                windows,
+                windows: Windows::new(windows),
                 answers,
             }),
         }
@@ -64,101 +58,83 @@ impl Reader {
         &self.shared.cache
     }
 
-    /// The body at `span`; waits in another thread if it must be read from the file.
-    pub async fn read(&self, span: Span) -> Result<Bytes, Unreadable> {
-        if let Some(body) = self.shared.in_memory(span) {
+    /// The body at `span`; waits in another thread if it must be read from the file. There are few places
+    /// for what was read: who holds a body longer than it takes to send it keeps it from others.
+    pub async fn read(&self, span: Span) -> Result<Stored, Unreadable> {
+        if span.len == 0 {
+            return Ok(Stored::default());
+        }
+        if let Some(body) = self.shared.cache.get(span) {
             return Ok(body);
         }
-        let shared = self.shared.clone();
-        let read = os::blocking(move || shared.stored(span)).await;
-        read.unwrap_or(Err(Unreadable))
+        loop {
+            match self.shared.windows.find(span) {
+                Found::Body(body) => return Ok(body),
+                // It ends when the other one is done, or has given up.
+                Found::BeingRead(mut over) => drop(over.changed().await),
+                Found::Unread(_reading) => {
+                    let buffer = self.shared.windows.buffer().await;
+                    let shared = self.shared.clone();
+                    let read = os::blocking(move || shared.read_window(span, buffer)).await;
+                    return read.unwrap_or(Err(Unreadable));
+                }
+            }
+        }
     }
 
     /// The body at `span`; may wait for the disk.
     pub fn read_blocking(&self, span: Span) -> Result<Bytes, Unreadable> {
-        match self.shared.in_memory(span) {
-            Some(body) => Ok(body),
-            None => self.shared.stored(span),
+        let shared = &self.shared;
+        match shared.cache.get(span).or_else(|| shared.windows.get(span)) {
+            Some(body) => Ok(body.bytes),
+            None => shared.told(span, shared.read_alone(span)),
         }
     }
 }
 
 impl Shared {
-    fn in_memory(&self, span: Span) -> Option<Bytes> {
-        if span.len == 0 {
-            return Some(Bytes::new());
-        }
-        self.cache.get(span).or_else(|| {
-            let window = self
-                .windows()
-                .iter()
-                .find(|window| window.holds(span))
-                .cloned()?;
-            window.body(span).ok()
-        })
+    fn read_window(&self, span: Span, mut buffer: Buffer) -> Result<Stored, Unreadable> {
+        let len = WINDOW_BYTES.max(RECORD_HEADER_LEN as usize + span.len as usize);
+        let read = self.read_file(span, &mut buffer.bytes, len);
+        self.told(span, read.and_then(|()| self.windows.put(span, buffer)))
     }
 
-    fn stored(&self, span: Span) -> Result<Bytes, Unreadable> {
-        match self.read_window(span) {
-            Ok(body) => Ok(body),
-            Err(_) if self.files.is_purged(span.segment) => Err(Unreadable),
-            Err(what) => {
+    /// Reads this body and nothing else.
+    fn read_alone(&self, span: Span) -> Result<Bytes, String> {
+        let mut bytes = Vec::new();
+        let len = RECORD_HEADER_LEN as usize + span.len as usize;
+        self.read_file(span, &mut bytes, len)?;
+        if bytes.len() < len {
+            return Err("the file is shorter than the record".to_owned());
+        }
+        let mut body = Bytes::from(bytes);
+        let head = body.split_to(RECORD_HEADER_LEN as usize);
+        check_body(span, &head, &body)?;
+        Ok(body)
+    }
+
+    /// Reads so many bytes from where the record of this body begins.
+    fn read_file(&self, span: Span, bytes: &mut Vec<u8>, len: usize) -> Result<(), String> {
+        let file = self.files.get(span.segment);
+        let read = file.and_then(|file| files::read_into(bytes, &file, start_of(span), len));
+        read.map_err(|error| error.to_string())
+    }
+
+    /// Reports what could not be read, unless it is purged.
+    fn told<T>(&self, span: Span, read: Result<T, String>) -> Result<T, Unreadable> {
+        read.map_err(|what| {
+            if !self.files.is_purged(span.segment) {
                 let text = format!(
                     "segment {} is damaged at offset {}: {what} ({})",
                     span.segment,
-                    span.offset.saturating_sub(RECORD_HEADER_LEN),
+                    start_of(span),
                     self.files.path(span.segment).display()
                 );
                 // Without a node there is nobody left to tell.
                 let _ = self.answers.send(DiskInput::Damaged { text });
-                Err(Unreadable)
             }
-        }
-    }
-
-    fn read_window(&self, span: Span) -> Result<Bytes, String> {
-        let file = self
-            .files
-            .get(span.segment)
-            .map_err(|error| error.to_string())?;
-        let start = span.offset.saturating_sub(RECORD_HEADER_LEN);
-        let len = WINDOW_BYTES.max(RECORD_HEADER_LEN as usize + span.len as usize);
-        let bytes = files::read_at(&file, start, len).map_err(|error| error.to_string())?;
-        let window = Window {
-            segment: span.segment,
-            start,
-            bytes,
-        };
-        let body = window.body(span)?;
-        let mut windows = self.windows();
-        windows.push_front(window);
-        windows.truncate(WINDOWS_MAX);
-        Ok(body)
-    }
-
-    fn windows(&self) -> MutexGuard<'_, VecDeque<Window>> {
-        self.windows.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Window {
-    fn holds(&self, span: Span) -> bool {
-        self.segment == span.segment
-            && self.start + RECORD_HEADER_LEN <= span.offset
-            && span.offset + u64::from(span.len) <= self.start + self.bytes.len() as u64
-    }
-
-    /// The body, if it and its header are what was written. A window that was read before the record
-    /// was written has something else there.
-    fn body(&self, span: Span) -> Result<Bytes, String> {
-        if !self.holds(span) {
-            return Err("the file is shorter than the record".to_owned());
-        }
-        let at = (span.offset - self.start) as usize;
-        let head = &self.bytes[at - RECORD_HEADER_LEN as usize..at];
-        let body = self.bytes.slice(at..at + span.len as usize);
-        check_body(span, head, &body)?;
-        Ok(body)
+            Unreadable
+        })
     }
 }
 
@@ -246,5 +222,68 @@ mod tests {
             }
             other => panic!("damage, not {other:?}"),
         }
+    }
+
+    /// Three records of a third of a window each, then some that fill one.
+    fn long_records(files: &Files) -> Vec<Span> {
+        let lens = [WINDOW_BYTES / 4; 3].into_iter().chain([WINDOW_BYTES; 12]);
+        files.create(SEGMENT, 16 << 20).expect("made");
+        let file = files.get(SEGMENT).expect("there");
+        let mut at = 64;
+        let mut spans = Vec::new();
+        for (n, len) in lens.enumerate() {
+            write_at(&file, at, &[record(at, &vec![n as u8; len])]).expect("written");
+            spans.push(span(at, len as u32));
+            at += record_len(len);
+        }
+        spans
+    }
+
+    #[tokio::test]
+    async fn readers_near_each_other_share_a_window() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let files = Arc::new(Files::open(folder.path()).expect("opened"));
+        let spans = long_records(&files);
+        let (answers, _told) = mpsc::unbounded_channel();
+        let reader = Reader::new(files, Arc::new(Cache::new(0)), answers);
+        let (first, second) = tokio::join!(reader.read(spans[0]), reader.read(spans[1]));
+        let third = reader.read(spans[2]).await.expect("read").bytes;
+        let [first, second] = [first, second].map(|read| read.expect("read").bytes);
+        let lies_at = |body: &Bytes| body.as_ptr() as usize;
+        assert_eq!(
+            lies_at(&second) - lies_at(&first),
+            (spans[1].offset - spans[0].offset) as usize
+        );
+        assert_eq!(
+            lies_at(&third) - lies_at(&first),
+            (spans[2].offset - spans[0].offset) as usize
+        );
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn everyone_gets_a_place_in_time() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let files = Arc::new(Files::open(folder.path()).expect("opened"));
+        let spans = Arc::new(long_records(&files));
+        let (answers, _told) = mpsc::unbounded_channel();
+        let reader = Reader::with_windows(files, Arc::new(Cache::new(0)), answers, 2);
+        let readers = (0..8_usize).map(|n| {
+            let (reader, spans) = (reader.clone(), spans.clone());
+            tokio::spawn(async move {
+                for turn in 0..60 {
+                    let at = (n * 5 + turn) % spans.len();
+                    let read = reader.read(spans[at]).await.expect("read");
+                    assert_eq!(read.bytes[..], vec![at as u8; spans[at].len as usize]);
+                    // Sends it, with others in between.
+                    tokio::task::yield_now().await;
+                }
+            })
+        });
+        let all = readers.collect::<tokio::task::JoinSet<_>>().join_all();
+        tokio::time::timeout(std::time::Duration::from_secs(50), all)
+            .await
+            .expect("nobody waits for ever")
+            .into_iter()
+            .for_each(|ended| ended.expect("read all"));
     }
 }

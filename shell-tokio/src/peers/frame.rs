@@ -1,16 +1,31 @@
-//! Frames on the wire between nodes: `length u32 | CRC32C u32 | length bytes`, little endian. Length 0
-//! is a sign of life.
+//! Frames on the wire between nodes, little endian:
+//!
+//! ```text
+//! length u32 | parts u32 | CRC32C u32 of these 8 bytes and of the list
+//! the list, for each part: length u32 | CRC32C u32
+//! the parts, one after the other: `length` bytes
+//! ```
+//!
+//! Length 0 is a sign of life. The first part is the head of a message, the others are payloads; those have the
+//! checksum that they have in the log, so that it need not be made for each receiver, nor again by it.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use kingbus_core::node::peer::MESSAGE_ENTRIES_MAX;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use crate::disk::Stored;
 
 /// Longest frame; a message holds entries of 1 MiB together, or one entry.
 pub const FRAME_BYTES_MAX: usize = 16 << 20;
 
-const HEAD_LEN: usize = 8;
+/// Most parts of a frame.
+const PARTS_MAX: usize = 1 + MESSAGE_ENTRIES_MAX;
+
+const COUNTS_LEN: usize = 8;
+const PART_LEN: usize = 8;
 
 /// Slices given to one write.
 const SLICES_MAX: usize = 64;
@@ -22,19 +37,34 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
-    /// Adds a frame made of these parts.
-    pub fn frame(&mut self, parts: Vec<Bytes>) {
-        let len: usize = parts.iter().map(Bytes::len).sum();
+    /// Adds a sign of life.
+    pub fn alive(&mut self) {
+        self.add(&[]);
+    }
+
+    /// Adds a frame with this head and payloads.
+    pub fn frame(&mut self, head: Bytes, mut payloads: Vec<Stored>) {
+        payloads.insert(0, Stored::new(head));
+        self.add(&payloads);
+    }
+
+    fn add(&mut self, parts: &[Stored]) {
+        let len: usize = parts.iter().map(|part| part.bytes.len()).sum();
         assert!(len <= FRAME_BYTES_MAX, "a longer frame is not queued");
-        let crc = parts
-            .iter()
-            .fold(0, |crc, part| crc32c::crc32c_append(crc, part));
-        let mut head = BytesMut::with_capacity(HEAD_LEN);
-        head.put_u32_le(len as u32);
-        head.put_u32_le(crc);
-        self.parts.push_back(head.freeze());
-        self.parts
-            .extend(parts.into_iter().filter(|part| !part.is_empty()));
+        assert!(parts.len() <= PARTS_MAX, "a message has no more entries");
+        let mut list = BytesMut::with_capacity(COUNTS_LEN + 4 + parts.len() * PART_LEN);
+        list.put_u32_le(len as u32);
+        list.put_u32_le(parts.len() as u32);
+        list.put_u32_le(0);
+        for part in parts {
+            list.put_u32_le(part.bytes.len() as u32);
+            list.put_u32_le(part.crc);
+        }
+        let crc = list_crc(&list[..COUNTS_LEN], &list[COUNTS_LEN + 4..]);
+        list[COUNTS_LEN..COUNTS_LEN + 4].copy_from_slice(&crc.to_le_bytes());
+        self.parts.push_back(list.freeze());
+        let bytes = parts.iter().map(|part| part.bytes.clone());
+        self.parts.extend(bytes.filter(|bytes| !bytes.is_empty()));
     }
 
     /// Whether all is written.
@@ -67,28 +97,74 @@ impl Outgoing {
     }
 }
 
-/// Reads a frame; it is empty for a sign of life.
-pub async fn read<R: AsyncRead + Unpin>(from: &mut R) -> io::Result<Bytes> {
-    let (len, crc) = (
-        from.read_u32_le().await? as usize,
-        from.read_u32_le().await?,
-    );
-    if len > FRAME_BYTES_MAX {
-        let text = format!("a frame of {len} bytes; at most {FRAME_BYTES_MAX} are taken");
-        return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+/// A frame that was read.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Incoming {
+    /// The parts, one after the other; empty for a sign of life.
+    pub bytes: Bytes,
+    /// The checksums of the payloads.
+    pub crcs: Vec<u32>,
+}
+
+/// Reads a frame.
+pub async fn read<R: AsyncRead + Unpin>(from: &mut R) -> io::Result<Incoming> {
+    let mut counts = [0; COUNTS_LEN];
+    from.read_exact(&mut counts).await?;
+    let [mut len, mut parts] = [0; 2];
+    for (to, word) in [&mut len, &mut parts]
+        .into_iter()
+        .zip(counts.chunks_exact(4))
+    {
+        *to = u32::from_le_bytes(word.try_into().expect("four bytes")) as usize;
     }
-    let mut frame = BytesMut::with_capacity(len);
-    while frame.len() < len {
-        let left = len - frame.len();
-        if (&mut *from).take(left as u64).read_buf(&mut frame).await? == 0 {
+    if len > FRAME_BYTES_MAX || parts > PARTS_MAX {
+        return Err(wrong(format!(
+            "a frame of {len} bytes in {parts} parts; at most {FRAME_BYTES_MAX} in {PARTS_MAX} are taken"
+        )));
+    }
+    let crc = from.read_u32_le().await?;
+    let mut list = vec![0; parts * PART_LEN];
+    from.read_exact(&mut list).await?;
+    if list_crc(&counts, &list) != crc {
+        return Err(wrong("a frame with a wrong checksum".to_owned()));
+    }
+    let mut bytes = BytesMut::with_capacity(len);
+    while bytes.len() < len {
+        let left = len - bytes.len();
+        if (&mut *from).take(left as u64).read_buf(&mut bytes).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
     }
-    if crc32c::crc32c(&frame) != crc {
-        let text = "a frame with a wrong checksum";
-        return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+    let crcs = check(&bytes, &list)?;
+    Ok(Incoming {
+        bytes: bytes.freeze(),
+        crcs,
+    })
+}
+
+/// Whether the parts are what the list says; the checksums of all but the first.
+fn check(mut bytes: &[u8], mut list: &[u8]) -> io::Result<Vec<u32>> {
+    let mut crcs = Vec::with_capacity(list.len() / PART_LEN);
+    while list.has_remaining() {
+        let (len, crc) = (list.get_u32_le() as usize, list.get_u32_le());
+        let part = bytes.split_off(..len);
+        if part.is_none_or(|part| crc32c::crc32c(part) != crc) {
+            return Err(wrong("a part of a frame with a wrong checksum".to_owned()));
+        }
+        crcs.push(crc);
     }
-    Ok(frame.freeze())
+    if !bytes.is_empty() {
+        return Err(wrong("a frame that is longer than its parts".to_owned()));
+    }
+    Ok(crcs.split_off(crcs.len().min(1)))
+}
+
+fn list_crc(counts: &[u8], list: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(counts), list)
+}
+
+fn wrong(text: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, text)
 }
 
 #[cfg(test)]
@@ -98,7 +174,14 @@ mod tests {
     async fn wire(frames: &[&[&'static [u8]]]) -> Vec<u8> {
         let mut out = Outgoing::default();
         for parts in frames {
-            out.frame(parts.iter().map(|part| Bytes::from_static(part)).collect());
+            match parts {
+                [] => out.alive(),
+                [head, payloads @ ..] => {
+                    let payloads = payloads.iter().map(|part| Bytes::from_static(part));
+                    let head = Bytes::from_static(head);
+                    out.frame(head, payloads.map(Stored::new).collect());
+                }
+            }
         }
         let mut wire = Vec::new();
         while !out.is_empty() {
@@ -111,9 +194,14 @@ mod tests {
     async fn frames_read_back() {
         let wire = wire(&[&[b"head", b"", b"body"], &[], &[b"next"]]).await;
         let mut from = &wire[..];
-        assert_eq!(read(&mut from).await.expect("read"), "headbody");
-        assert_eq!(read(&mut from).await.expect("read"), "");
-        assert_eq!(read(&mut from).await.expect("read"), "next");
+        let crcs = vec![0, crc32c::crc32c(b"body")];
+        for (bytes, crcs) in [("headbody", crcs), ("", vec![]), ("next", vec![])] {
+            let bytes = Bytes::from(bytes);
+            assert_eq!(
+                read(&mut from).await.expect("read"),
+                Incoming { bytes, crcs }
+            );
+        }
         assert_eq!(
             read(&mut from).await.expect_err("end").kind(),
             io::ErrorKind::UnexpectedEof
@@ -122,10 +210,15 @@ mod tests {
 
     #[tokio::test]
     async fn altered_and_too_long_frames_are_refused() {
-        let mut bytes = wire(&[&[b"abc"]]).await;
-        bytes[9] ^= 1;
-        let error = read(&mut &bytes[..]).await.expect_err("refused");
-        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        let sent = wire(&[&[b"abc", b"def"]]).await;
+        for at in 0..sent.len() {
+            let mut bytes = sent.clone();
+            bytes[at] ^= 1;
+            // A length that grew makes it wait for more than comes.
+            bytes.extend_from_slice(&[0; 16 << 10]);
+            let error = read(&mut &bytes[..]).await.expect_err("refused");
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData, "byte {at}");
+        }
         let error = read(&mut &[0xff; 8][..]).await.expect_err("refused");
         assert_eq!(error.kind(), io::ErrorKind::InvalidData);
     }

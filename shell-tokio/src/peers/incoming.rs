@@ -78,17 +78,17 @@ async fn receive(
 ) -> io::Result<()> {
     let address = timeout(SILENCE_MAX, frame::read(&mut stream)).await;
     let address = address.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-    if !heard.says(peer, &address) {
+    if !heard.says(peer, &address.bytes) {
         let text = "it does not say where it is; is it of another version?";
         return Err(io::Error::new(io::ErrorKind::InvalidData, text));
     }
     loop {
         let frame = timeout(SILENCE_MAX, frame::read(&mut stream)).await;
         let frame = frame.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-        if frame.is_empty() {
+        if frame.bytes.is_empty() {
             continue;
         }
-        let envelope = Envelope::from_frame(frame)
+        let envelope = Envelope::from_frame(frame.bytes, &frame.crcs)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
         if envelope.from != peer || envelope.to != own.node {
             let text = format!(

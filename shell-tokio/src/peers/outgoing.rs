@@ -15,7 +15,7 @@ use tracing::{debug, info, warn};
 use super::frame::Outgoing;
 use super::handshake::{self, Credentials};
 use super::{ALIVE_PAUSE, CONNECT_TIMEOUT, SILENCE_MAX, State};
-use crate::disk::Reader;
+use crate::disk::{Reader, Stored};
 use crate::os::TcpStream;
 
 /// Shortest and longest pause before a peer is called again.
@@ -111,11 +111,12 @@ impl Link {
         frames: &mut mpsc::Receiver<Frame>,
     ) -> io::Result<()> {
         let mut out = Outgoing::default();
-        out.frame(vec![Bytes::copy_from_slice(self.own_address.as_bytes())]);
+        let address = Bytes::copy_from_slice(self.own_address.as_bytes());
+        out.frame(address, Vec::new());
         loop {
             match timeout(ALIVE_PAUSE, frames.recv()).await {
                 Ok(None) => return Ok(()),
-                Err(_) => out.frame(Vec::new()),
+                Err(_) => out.alive(),
                 Ok(Some(first)) => {
                     let mut bytes = first.len();
                     self.add(first, &mut out).await;
@@ -139,18 +140,17 @@ impl Link {
     /// Puts a frame's payloads in their places; a frame with an unreadable one is dropped.
     async fn add(&self, frame: Frame, out: &mut Outgoing) {
         self.taken(&frame);
-        let mut parts: Vec<Bytes> = Vec::with_capacity(1 + frame.bodies.len());
-        parts.push(frame.head);
+        let mut payloads = Vec::with_capacity(1 + frame.bodies.len());
         for body in frame.bodies {
-            let bytes = match body {
-                Body::Bytes(bytes) => Ok(bytes),
+            let stored = match body {
+                Body::Bytes(bytes) => Ok(Stored::new(bytes)),
                 Body::Span(span) => self.reader.read(span).await,
             };
-            match bytes {
-                Ok(bytes) => parts.push(bytes),
+            match stored {
+                Ok(stored) => payloads.push(stored),
                 Err(_) => return self.state.dropped.store(true, Ordering::Relaxed),
             }
         }
-        out.frame(parts);
+        out.frame(frame.head, payloads);
     }
 }

@@ -12,13 +12,17 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 use tracing::{debug, info};
 
+use super::outbox::{OUTBOX_BYTES, Outbox};
 use super::{Port, Registry};
 use crate::disk::Reader;
 use crate::driver::Inbox;
 use crate::os::{self, TcpStream};
 
-/// Events are gathered up to this before they are written.
-const WRITE_BYTES: usize = 128 << 10;
+/// A client that takes nothing for so long holds no stored bytes while it is waited for.
+const HOLD_MAX: Duration = Duration::from_millis(10);
+
+/// The node is told what has left for the socket whenever it is so much, and when all of it has.
+const DRAINED_BYTES: u64 = 512 << 10;
 
 /// A client takes some bytes in this time, or is given up.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -50,9 +54,9 @@ pub(super) struct Connection<'a> {
     address: SocketAddr,
     session: Session,
     dump: Option<Dump>,
-    /// Bytes for the socket, and how many of them are events that the node counts.
-    out: Vec<u8>,
-    out_events: u64,
+    out: Outbox,
+    /// Bytes of events that went to the outbox, of which the node does not know.
+    drained: u64,
     heard: Instant,
     said_anything: bool,
 }
@@ -113,8 +117,8 @@ impl<'a> Connection<'a> {
             address,
             session,
             dump: None,
-            out: Vec::new(),
-            out_events: 0,
+            out: Outbox::default(),
+            drained: 0,
             heard: Instant::now(),
             said_anything: false,
         }
@@ -186,7 +190,7 @@ impl<'a> Connection<'a> {
     async fn outputs(&mut self) -> Result<(), Over> {
         while let Some(output) = self.session.poll() {
             match output {
-                Output::Send(bytes) => self.out.extend_from_slice(&bytes),
+                Output::Send(bytes) => self.out.bytes.extend_from_slice(&bytes),
                 Output::Dump(request) => {
                     self.flush().await?;
                     self.begin(request).await?;
@@ -235,7 +239,12 @@ impl<'a> Connection<'a> {
         let mut next = Some(first);
         while let Some(effect) = next {
             match effect {
-                ReplicaEffect::Send { head, body, .. } => self.events(&head, body).await?,
+                ReplicaEffect::Send { head, body, .. } => {
+                    self.made(&head).await?;
+                    if let Some(slice) = body {
+                        self.stored(slice).await?;
+                    }
+                }
                 ReplicaEffect::Refuse {
                     code, state, text, ..
                 } => {
@@ -259,44 +268,79 @@ impl<'a> Connection<'a> {
                 .and_then(|dump| dump.effects.try_recv().ok());
         }
         self.flush().await?;
-        self.out.shrink_to(WRITE_BYTES);
+        self.out.shrink();
         Ok(())
     }
 
-    async fn events(&mut self, head: &[u8], body: Option<Slice>) -> Result<(), Over> {
-        self.pack(head).await?;
-        self.out_events += head.len() as u64;
-        if let (Some(slice), Some(dump)) = (body, &self.dump) {
-            let read = dump.reader.read(slice.span).await;
-            let body =
-                read.map_err(|_| Over("its events cannot be read from the disk".to_owned()))?;
-            let events = body.get(slice.from as usize..slice.to as usize);
-            let events = events.expect("a slice lies in its span");
-            self.pack(events).await?;
-            self.out_events += events.len() as u64;
+    /// Sends events that the node made.
+    async fn made(&mut self, events: &[u8]) -> Result<(), Over> {
+        let mut sent = Sent::default();
+        while !self.send(events, &mut sent).await? {
+            self.write().await?;
         }
-        if self.out.len() >= WRITE_BYTES {
-            self.flush().await
-        } else {
-            Ok(())
-        }
+        self.drained += events.len() as u64;
+        Ok(())
     }
 
-    /// Puts events into packets; what does not fit into the buffer is written on the way.
-    async fn pack(&mut self, mut events: &[u8]) -> Result<(), Over> {
+    /// Sends stored events. While the client takes nothing they are let go: there is no room for those of
+    /// all clients that are slow.
+    async fn stored(&mut self, slice: Slice) -> Result<(), Over> {
+        let Some(reader) = self.dump.as_ref().map(|dump| dump.reader.clone()) else {
+            return Ok(());
+        };
+        let mut sent = Sent::default();
         loop {
-            events = self.session.frame(events, &mut self.out, WRITE_BYTES);
-            if events.is_empty() {
-                return Ok(());
+            let read = reader.read(slice.span).await;
+            let body =
+                read.map_err(|_| Over("its events cannot be read from the disk".to_owned()))?;
+            let events = body.bytes.get(slice.from as usize..slice.to as usize);
+            let events = events.expect("a slice lies in its span");
+            if self.send(events, &mut sent).await? {
+                break;
             }
+            drop(body);
             self.write().await?;
+        }
+        self.drained += u64::from(slice.len());
+        if self.drained >= DRAINED_BYTES {
+            self.tell_drained().await?;
+        }
+        Ok(())
+    }
+
+    /// Goes on sending `events`. True: all are in the outbox or beyond. False: the client takes nothing at
+    /// the moment, and the outbox is to be written before this goes on.
+    async fn send(&mut self, events: &[u8], sent: &mut Sent) -> Result<bool, Over> {
+        loop {
+            if sent.bytes == sent.framed {
+                let (rest, out) = (&events[sent.bytes..], &mut self.out.bytes);
+                let framed = self.session.frame(rest, out, OUTBOX_BYTES);
+                if framed.is_done() {
+                    return Ok(true);
+                }
+                sent.framed = events.len() - framed.rest.len();
+                sent.bytes = sent.framed - framed.direct.len();
+            }
+            let direct = &events[sent.bytes..sent.framed];
+            let writing = self.out.write_some(&mut self.stream, direct);
+            match timeout(HOLD_MAX, writing).await {
+                Ok(written) => sent.bytes += written?,
+                Err(_) => {
+                    sent.bytes += self.out.take(direct);
+                    return Ok(false);
+                }
+            }
         }
     }
 
     /// Writes what is gathered, and tells the node.
     async fn flush(&mut self) -> Result<(), Over> {
         self.write().await?;
-        let bytes = std::mem::take(&mut self.out_events);
+        self.tell_drained().await
+    }
+
+    async fn tell_drained(&mut self) -> Result<(), Over> {
+        let bytes = std::mem::take(&mut self.drained);
         if let Some(dump) = self.dump.as_ref().filter(|_| bytes > 0) {
             let drained = ReplicaInput::Drained {
                 replica: dump.id,
@@ -309,15 +353,20 @@ impl<'a> Connection<'a> {
     }
 
     async fn write(&mut self) -> Result<(), Over> {
-        let mut rest = &self.out[..];
-        while !rest.is_empty() {
-            let written = timeout(WRITE_TIMEOUT, self.stream.write(rest)).await;
-            match written.map_err(|_| Over("it took nothing for a minute".to_owned()))?? {
-                0 => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
-                written => rest = &rest[written..],
-            }
+        while !self.out.is_empty() {
+            let writing = self.out.write_some(&mut self.stream, &[]);
+            let written = timeout(WRITE_TIMEOUT, writing).await;
+            written.map_err(|_| Over("it took nothing for a minute".to_owned()))??;
         }
-        self.out.clear();
         Ok(())
     }
+}
+
+/// How far some events are on their way.
+#[derive(Debug, Default)]
+struct Sent {
+    /// Bytes that went to the outbox or to the socket.
+    bytes: usize,
+    /// Bytes whose packets' headers did; those in between go to the socket as they are.
+    framed: usize,
 }

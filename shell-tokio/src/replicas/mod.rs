@@ -2,6 +2,7 @@
 //! (a replica goes on to its next source only when it is refused).
 
 mod connection;
+mod outbox;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
