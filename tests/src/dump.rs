@@ -5,9 +5,9 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use kingbus_core::auth::{Nonce, Password, Plugin, scramble};
-use kingbus_core::event::{Checksum, GtidEvent, Header, kind};
+use kingbus_core::event::{Checksum, GtidEvent, kind};
 use kingbus_core::gtid::{Gtid, GtidSet};
-use kingbus_core::packet::write_packet;
+use kingbus_core::packet::{HEADER_LEN, PACKET_BYTES_MAX, write_packet};
 use kingbus_core::reader::Reader;
 use socket2::SockRef;
 
@@ -18,9 +18,7 @@ const READ_BYTES: usize = 256 * 1024;
 /// The kernel's room for what comes to a narrow reader.
 const NARROW_BYTES: usize = 64 * 1024;
 /// Packet header and status byte, in front of each event.
-const FRAME_BYTES: usize = 5;
-/// A packet of this length is continued by the next.
-const PACKET_BYTES_MAX: usize = 0xff_ffff;
+const FRAME_BYTES: usize = HEADER_LEN + 1;
 /// A source that says nothing for so long has failed.
 const SILENCE: Duration = Duration::from_secs(60);
 
@@ -75,11 +73,17 @@ impl Dump {
     }
 
     fn on(stream: TcpStream, server_id: u32, executed: &str) -> Dump {
+        let mut dump = Dump::of(stream);
+        dump.log_in(server_id, executed);
+        dump
+    }
+
+    fn of(stream: TcpStream) -> Dump {
         stream.set_nodelay(true).expect("an option of the socket");
         stream
             .set_read_timeout(Some(SILENCE))
             .expect("an option of the socket");
-        let mut dump = Dump {
+        Dump {
             stream,
             buffer: vec![0; READ_BYTES],
             ready: 0..0,
@@ -87,9 +91,7 @@ impl Dump {
             continues: false,
             bytes: 0,
             asked: Instant::now(),
-        };
-        dump.log_in(server_id, executed);
-        dump
+        }
     }
 
     fn log_in(&mut self, server_id: u32, executed: &str) {
@@ -141,75 +143,96 @@ impl Dump {
     /// When the stream ends, stops for long, or is refused.
     pub fn read(&mut self) -> Event {
         loop {
-            let passed = self.pass.min(self.ready.len());
-            self.ready.start += passed;
-            self.pass -= passed;
-            if self.pass == 0
-                && let Some(event) = self.packet()
-            {
-                if let Some(event) = event {
-                    return event;
-                }
+            let Some(head) = self.head() else {
+                self.fill();
                 continue;
+            };
+            let event = match head.kind {
+                Some(kind::GTID | kind::GTID_TAGGED) => {
+                    let ready = &self.buffer[self.ready.clone()];
+                    let Some(event) = ready.get(FRAME_BYTES..HEADER_LEN + head.len) else {
+                        self.fill();
+                        continue;
+                    };
+                    let gtid = GtidEvent::parse(event, Checksum::Crc32).expect("a GTID event");
+                    gtid.gtid.map(Event::Gtid)
+                }
+                Some(kind::XID) => Some(Event::Xid),
+                Some(_) | None => None,
+            };
+            self.pass_packet(head);
+            if let Some(event) = event {
+                return event;
             }
-            self.fill();
         }
     }
 
-    /// Looks at the packet that begins here; None while too little of it is there, Some(None) when it
-    /// is of no interest.
-    fn packet(&mut self) -> Option<Option<Event>> {
-        let bytes = &self.buffer[self.ready.clone()];
-        let len = usize::from(*bytes.first()?)
-            | usize::from(*bytes.get(1)?) << 8
-            | usize::from(*bytes.get(2)?) << 16;
-        if self.continues {
-            self.continues = len == PACKET_BYTES_MAX;
-            self.ready.start += 4;
-            self.pass = len;
-            return Some(None);
+    /// Reads on until so many transactions have begun in all, and returns the bytes read. It looks at
+    /// nothing but lengths and types, to leave the processor to the server.
+    ///
+    /// # Panics
+    /// As [`read`](Self::read).
+    pub fn read_transactions(&mut self, count: u64) -> u64 {
+        let mut seen = 0;
+        while seen < count {
+            let Some(head) = self.head() else {
+                self.fill();
+                continue;
+            };
+            let begins = matches!(head.kind, Some(kind::GTID | kind::GTID_TAGGED));
+            seen += u64::from(begins);
+            self.pass_packet(head);
         }
-        let status = *bytes.get(4)?;
-        let text = || String::from_utf8_lossy(&bytes[FRAME_BYTES..]).into_owned();
+        self.bytes
+    }
+
+    /// Of the packet that begins here; None while too little of it is there.
+    fn head(&self) -> Option<Head> {
+        let ready = &self.buffer[self.ready.clone()];
+        let &[len0, len1, len2, _, status, _, _, _, _, kind] = ready.first_chunk()?;
+        let len = u32::from_le_bytes([len0, len1, len2, 0]) as usize;
+        if self.continues {
+            return Some(Head { len, kind: None });
+        }
+        let text = || String::from_utf8_lossy(&ready[FRAME_BYTES..]);
         assert_eq!(status, 0, "the dump ended: {}", text());
-        let header = Header::parse(bytes.get(FRAME_BYTES..)?);
-        let seen = match header?.kind {
-            kind::GTID | kind::GTID_TAGGED => {
-                let event = bytes.get(FRAME_BYTES..4 + len)?;
-                let gtid = GtidEvent::parse(event, Checksum::Crc32).expect("a GTID event");
-                gtid.gtid.map(Event::Gtid)
-            }
-            kind::XID => Some(Event::Xid),
-            _ => None,
-        };
-        self.pass = 4 + len;
-        self.continues = len == PACKET_BYTES_MAX;
-        Some(seen)
+        Some(Head {
+            len,
+            kind: Some(kind),
+        })
+    }
+
+    fn pass_packet(&mut self, head: Head) {
+        self.continues = head.len == PACKET_BYTES_MAX;
+        self.pass = HEADER_LEN + head.len;
+        self.pass_over();
+    }
+
+    /// Passes over what is there of what is to be passed over: while more is to come, nothing is ready.
+    fn pass_over(&mut self) {
+        let passed = self.pass.min(self.ready.len());
+        self.ready.start += passed;
+        self.pass -= passed;
     }
 
     /// Reads what has come, at least a byte.
     pub fn fill(&mut self) {
-        if self.ready.is_empty() {
-            self.ready = 0..0;
-        } else if self.ready.start > 0 {
-            self.buffer.copy_within(self.ready.clone(), 0);
-            self.ready = 0..self.ready.len();
-        }
+        self.buffer.copy_within(self.ready.clone(), 0);
+        self.ready = 0..self.ready.len();
         let read = self.stream.read(&mut self.buffer[self.ready.end..]);
         let read = read.unwrap_or_else(|e| panic!("nothing came for {SILENCE:?}: {e}"));
         assert!(read > 0, "the server closed the connection");
         self.ready.end += read;
         self.bytes += read as u64;
+        self.pass_over();
     }
+}
 
-    /// Reads on until so many transactions have begun in all, and returns the bytes read.
-    pub fn read_transactions(&mut self, count: u64) -> u64 {
-        let mut seen = 0;
-        while seen < count {
-            seen += u64::from(matches!(self.read(), Event::Gtid(_)));
-        }
-        self.bytes
-    }
+/// What the first bytes of a packet tell.
+struct Head {
+    len: usize,
+    /// The type of the event that begins with it; None when it continues one.
+    kind: Option<u8>,
 }
 
 fn connect(port: u16) -> TcpStream {
@@ -242,4 +265,56 @@ fn response(nonce: &Nonce) -> Vec<u8> {
     response.extend_from_slice(Plugin::CachingSha2.name().as_bytes());
     response.push(0);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::thread;
+
+    use super::*;
+
+    /// A dump of these bytes, which the server has after the log-in.
+    fn dump(stream: Vec<u8>) -> Dump {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+        let port = listener.local_addr().expect("its address").port();
+        thread::spawn(move || {
+            let (mut client, _) = listener.accept().expect("a connection");
+            client.write_all(&stream).expect("a write");
+        });
+        Dump::of(connect(port))
+    }
+
+    /// An event of so many bytes behind its status byte, in as many packets as it takes.
+    fn event(kind: u8, len: usize) -> Vec<u8> {
+        let mut payload = vec![0; 1 + len];
+        payload[5] = kind;
+        let mut packets = Vec::new();
+        write_packet(&mut packets, &mut 0, &payload);
+        packets
+    }
+
+    #[test]
+    fn transactions_are_counted_past_events_of_many_packets() {
+        let rows = 30;
+        let mut stream = Vec::new();
+        for len in [19, 300 << 10, 2 * PACKET_BYTES_MAX - 1, 40 << 20] {
+            stream.extend(event(kind::GTID, 44));
+            stream.extend(event(rows, len));
+            stream.extend(event(kind::XID, 31));
+        }
+        let all = stream.len() as u64;
+        stream.extend(event(kind::GTID_TAGGED, 44));
+        let mut dump = dump(stream);
+        assert!(dump.read_transactions(2) < all);
+        assert!(dump.read_transactions(3) > all);
+    }
+
+    #[test]
+    #[should_panic(expected = "purged")]
+    fn an_error_of_the_server_is_told() {
+        let mut stream = event(kind::GTID, 44);
+        write_packet(&mut stream, &mut 0, b"\xff\x94\x04#HY000purged");
+        dump(stream).read_transactions(2);
+    }
 }
