@@ -9,6 +9,7 @@ use kingbus_tests::kingbus::Cluster;
 use kingbus_tests::process::Process;
 use kingbus_tests::scratch::Scratch;
 use kingbus_tests::wait::seconds;
+use rustix::time::{ClockId, clock_gettime};
 
 use super::Arguments;
 use super::figures::{Figures, cpu_s_per_gb, rate};
@@ -24,46 +25,44 @@ const STALLED: u32 = 16;
 /// Their server ids begin here.
 const STALLED_ID: u32 = 930_000;
 
-/// All counts of readers, for small and for large transactions.
-pub fn fanout(arguments: &Arguments, figures: &mut Figures) {
-    for size in [Size::Small, Size::Large] {
-        println!("readers of {} transactions", size.name());
-        let backlog = backlog::source(size, arguments.backlog_bytes());
-        let scratch = Scratch::new("fanout");
-        let mut cluster = Cluster::start(&scratch, 1);
-        cluster.follow(backlog.source.port(), "earliest");
-        cluster.wait_executed(&backlog.source.executed(), seconds(600));
-        for _ in 0..arguments.runs() {
-            for readers in READERS {
-                let name = format!("fanout_{}_{readers}", size.name());
-                let port = cluster.nodes[0].port();
-                let node = cluster.nodes[0].process();
-                let ours = read(&backlog, port, node, readers);
-                ours.add(figures, &name);
-                if readers == 256 {
-                    let mib = node.resident_bytes() as f64 / f64::from(1 << 20);
-                    figures.add("rss_256_readers_mib", "MiB", mib);
-                }
-                let source = &backlog.source;
-                let theirs = read(&backlog, source.port(), source.process(), readers);
-                theirs.add(figures, &format!("mysql_{name}"));
-            }
-            let (port, executed) = (cluster.nodes[0].port(), backlog.source.executed());
+/// All counts of readers, for transactions of one size.
+pub fn fanout(arguments: &Arguments, figures: &mut Figures, size: Size) {
+    println!("readers of {} transactions", size.name());
+    let backlog = backlog::source(size, arguments.backlog_bytes());
+    let scratch = Scratch::new("fanout");
+    let mut cluster = Cluster::start(&scratch, 1);
+    cluster.follow(backlog.source.port(), "earliest");
+    cluster.wait_executed(&backlog.source.executed(), seconds(600));
+    for _ in 0..arguments.runs() {
+        for readers in READERS {
+            let name = format!("fanout_{}_{readers}", size.name());
+            let port = cluster.nodes[0].port();
             let node = cluster.nodes[0].process();
-            let name = |what: &str| format!("fanout_{}_{what}_16", size.name());
-            spread(&backlog, port, node, &executed).add(figures, &name("spread"));
-            let stalled: Vec<Dump> = (0..STALLED)
-                .map(|n| Dump::start(port, STALLED_ID + n, ""))
-                .collect();
-            read(&backlog, port, node, 16).add(figures, &name("beside_stalled"));
-            drop(stalled);
+            let ours = read(&backlog, port, node, readers);
+            ours.add(figures, &name);
+            if readers == 256 {
+                let mib = node.resident_bytes() as f64 / f64::from(1 << 20);
+                figures.add("rss_256_readers_mib", "MiB", mib);
+            }
+            let source = &backlog.source;
+            let theirs = read(&backlog, source.port(), source.process(), readers);
+            theirs.add(figures, &format!("mysql_{name}"));
         }
-        // A source takes its two followers of one identity for the same one.
-        drop(cluster);
-        for _ in 0..arguments.runs() {
-            let name = format!("fanout_{}_tail_16", size.name());
-            tail(&backlog).add(figures, &name);
-        }
+        let (port, executed) = (cluster.nodes[0].port(), backlog.source.executed());
+        let node = cluster.nodes[0].process();
+        let name = |what: &str| format!("fanout_{}_{what}_16", size.name());
+        spread(&backlog, port, node, &executed).add(figures, &name("spread"));
+        let stalled: Vec<Dump> = (0..STALLED)
+            .map(|n| Dump::start(port, STALLED_ID + n, ""))
+            .collect();
+        read(&backlog, port, node, 16).add(figures, &name("beside_stalled"));
+        drop(stalled);
+    }
+    // A source takes its two followers of one identity for the same one.
+    drop(cluster);
+    for _ in 0..arguments.runs() {
+        let name = format!("fanout_{}_tail_16", size.name());
+        tail(&backlog).add(figures, &name);
     }
 }
 
@@ -73,14 +72,17 @@ struct Reading {
     took: Duration,
     /// Of the server.
     cpu: Duration,
+    /// Of all readers.
+    readers_cpu: Duration,
 }
 
 impl Reading {
     fn add(&self, figures: &mut Figures, name: &str) {
-        let (bytes, cpu) = (self.bytes, self.cpu);
-        figures.add(&format!("{name}_mbs"), "MB/s", rate(bytes, self.took));
-        let name = format!("{name}_cpu_s_per_gb");
-        figures.add(&name, "s", cpu_s_per_gb(bytes, cpu));
+        figures.add(&format!("{name}_mbs"), "MB/s", rate(self.bytes, self.took));
+        for (of, cpu) in [("", self.cpu), ("_readers", self.readers_cpu)] {
+            let name = format!("{name}{of}_cpu_s_per_gb");
+            figures.add(&name, "s", cpu_s_per_gb(self.bytes, cpu));
+        }
     }
 }
 
@@ -124,7 +126,7 @@ fn tail(backlog: &Backlog) -> Reading {
 
 /// Takes so many transactions with each of these.
 fn take(dumps: Vec<Dump>, each: u64, server: &Process) -> Reading {
-    let cpu = server.cpu();
+    let (cpu, readers_cpu) = (server.cpu(), own_cpu());
     let start = Instant::now();
     let threads = dumps.into_iter();
     let threads: Vec<_> = threads
@@ -139,5 +141,12 @@ fn take(dumps: Vec<Dump>, each: u64, server: &Process) -> Reading {
         bytes: ended.iter().map(|(bytes, _)| bytes).sum(),
         took,
         cpu: server.cpu() - cpu,
+        readers_cpu: own_cpu() - readers_cpu,
     }
+}
+
+/// Processor time of this process so far, which at such a time does nothing but read.
+fn own_cpu() -> Duration {
+    let cpu = clock_gettime(ClockId::ProcessCPUTime);
+    cpu.try_into().expect("a time that only grows")
 }

@@ -38,17 +38,19 @@ struct Arguments {
     /// The heading of that chapter.
     #[arg(long, value_name = "TEXT", default_value = "A lap")]
     title: String,
-    /// Only this part: limits, small, large, fanout, latency, commits, huge, tib, failover or simulator.
+    /// Only this part: limits, small, large, fanout (or of it fanout-small, fanout-large), latency, commits,
+    /// huge, tib, failover or simulator.
     #[arg(long, value_name = "PART")]
     only: Vec<String>,
 }
 
 /// The parts, in their order.
-const PARTS: [&str; 10] = [
+const PARTS: [&str; 11] = [
     "limits",
     "small",
     "large",
-    "fanout",
+    "fanout-small",
+    "fanout-large",
     "latency",
     "commits",
     "huge",
@@ -57,9 +59,15 @@ const PARTS: [&str; 10] = [
     "simulator",
 ];
 
+/// Whether a word after --only names this part.
+fn names(only: &str, part: &str) -> bool {
+    let rest = part.strip_prefix(only);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+}
+
 impl Arguments {
     fn wants(&self, part: &str) -> bool {
-        self.only.is_empty() || self.only.iter().any(|only| only == part)
+        self.only.is_empty() || self.only.iter().any(|only| names(only, part))
     }
 
     fn runs(&self) -> usize {
@@ -76,7 +84,7 @@ fn main() {
     if let Some(wrong) = arguments
         .only
         .iter()
-        .find(|only| !PARTS.contains(&only.as_str()))
+        .find(|only| !PARTS.iter().any(|part| names(only, part)))
     {
         eprintln!("there is no part {wrong}; there are: {}", PARTS.join(", "));
         std::process::exit(2);
@@ -87,7 +95,8 @@ fn main() {
             "limits" => limits::limits(&arguments, &mut figures),
             "small" => drain::drains(&arguments, &mut figures, Size::Small),
             "large" => drain::drains(&arguments, &mut figures, Size::Large),
-            "fanout" => fanout::fanout(&arguments, &mut figures),
+            "fanout-small" => fanout::fanout(&arguments, &mut figures, Size::Small),
+            "fanout-large" => fanout::fanout(&arguments, &mut figures, Size::Large),
             "latency" => latency::latency(&arguments, &mut figures),
             "commits" => commits::commits(&arguments, &mut figures),
             "huge" => memory::memory(&arguments, &mut figures),
