@@ -7,6 +7,7 @@ mod drain;
 mod failover;
 mod fanout;
 mod figures;
+mod hour;
 mod latency;
 mod limits;
 mod memory;
@@ -39,13 +40,16 @@ struct Arguments {
     #[arg(long, value_name = "TEXT", default_value = "A lap")]
     title: String,
     /// Only this part: limits, small, large, fanout (or of it fanout-small, fanout-large), latency, commits,
-    /// huge, tib, failover or simulator.
+    /// huge, tib, failover, simulator or hour, which runs only when it is named.
     #[arg(long, value_name = "PART")]
     only: Vec<String>,
+    /// How long `hour` takes; with --quick one minute.
+    #[arg(long, value_name = "N")]
+    minutes: Option<u64>,
 }
 
 /// The parts, in their order.
-const PARTS: [&str; 11] = [
+const PARTS: [&str; 12] = [
     "limits",
     "small",
     "large",
@@ -57,6 +61,7 @@ const PARTS: [&str; 11] = [
     "tib",
     "failover",
     "simulator",
+    "hour",
 ];
 
 /// Whether a word after --only names this part.
@@ -67,11 +72,18 @@ fn names(only: &str, part: &str) -> bool {
 
 impl Arguments {
     fn wants(&self, part: &str) -> bool {
-        self.only.is_empty() || self.only.iter().any(|only| names(only, part))
+        match self.only.is_empty() {
+            true => part != "hour",
+            false => self.only.iter().any(|only| names(only, part)),
+        }
     }
 
     fn runs(&self) -> usize {
         if self.quick { 1 } else { 3 }
+    }
+
+    fn minutes(&self) -> u64 {
+        self.minutes.unwrap_or(if self.quick { 1 } else { 60 })
     }
 
     fn backlog_bytes(&self) -> u64 {
@@ -103,6 +115,7 @@ fn main() {
             "tib" => tib::tib(&arguments, &mut figures),
             "failover" => failover::failover(&arguments, &mut figures),
             "simulator" => simulator::simulator(&arguments, &mut figures),
+            "hour" => hour::hour(&arguments, &mut figures),
             other => unreachable!("{other} is not among the parts"),
         }
     }

@@ -137,6 +137,8 @@ impl Measured<'_> {
         ] {
             self.at_most(name, self.median(name), Some(most));
         }
+        let elections = self.figures.find("hour_elections").map(Figure::max);
+        self.at_most("elections in an hour of full load", elections, Some(0.0));
         let name = "sim_1000_step_schedules_per_cpu_s";
         self.at_least(name, self.median(name), Some(300.0));
     }
