@@ -144,7 +144,7 @@ fn serve(cluster: &mut Cluster, name: &str, times: u64, binlog: &Binlog) {
         executed: GtidSet::new(),
         ..client.dump.take().expect("a dump runs")
     };
-    let mut out = Vec::with_capacity(2 * WRITE_BYTES);
+    let mut out = vec![0; WRITE_BYTES];
     let sent = count(name, times, || {
         let (mut sent, request) = (0, request.clone());
         cluster.tell(NodeInput::Replica(ReplicaInput::Dump { replica, request }));
@@ -152,10 +152,7 @@ fn serve(cluster: &mut Cluster, name: &str, times: u64, binlog: &Binlog) {
             let body = body.map(|slice| cluster.bytes(slice)).unwrap_or_default();
             for mut rest in [&head[..], &body[..]] {
                 while !rest.is_empty() {
-                    rest = client.session.frame(rest, &mut out, WRITE_BYTES).rest;
-                    if out.len() >= WRITE_BYTES {
-                        out.clear();
-                    }
+                    rest = client.session.frame(rest, &mut out).rest;
                 }
             }
             let bytes = (head.len() + body.len()) as u64;

@@ -159,13 +159,12 @@ pub(crate) fn dumping() -> Client {
 
 fn replica_packets(binlog: &Binlog) {
     let mut client = dumping();
-    let mut out = Vec::with_capacity(2 * WRITE_BYTES);
+    let mut out = vec![0; WRITE_BYTES];
     let events = binlog.stream.len() as u64 - 1;
     count("replica: an event put into its packet", events, || {
         let mut rest = &binlog.bytes[..];
         while !rest.is_empty() {
-            out.clear();
-            rest = client.session.frame(rest, &mut out, WRITE_BYTES).rest;
+            rest = client.session.frame(rest, &mut out).rest;
         }
     });
 }

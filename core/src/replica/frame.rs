@@ -6,20 +6,25 @@ use crate::event::HEADER_LEN;
 const PACKET_PAYLOAD_MAX: usize = 0xff_ffff;
 /// Length of a packet's own header: 3 bytes of length, 1 of sequence number.
 const PACKET_HEADER_LEN: usize = 4;
-/// What one packet adds to an event: its header, the status byte, and the header of an empty packet.
-const HEADERS_LEN: usize = 2 * PACKET_HEADER_LEN + 1;
+/// What a packet has in front of an event: its header, and the status byte.
+const BEFORE_EVENT_LEN: usize = PACKET_HEADER_LEN + 1;
 /// Where an event's header has the event's length (4 bytes).
 const EVENT_LEN_AT: usize = 9;
 /// Status byte before each event of a dump: OK.
 const STATUS_OK: u8 = 0;
 
+/// Room that packets are put into; with less left, there is no place for the headers of one more.
+pub const PACKETS_ROOM_MIN: usize = 64;
+
 /// Pieces of events from this length on are not copied.
 pub const DIRECT_BYTES_MIN: usize = 16 << 10;
 
-/// What is left to do for events that were put into packets.
+/// What became of events that were to be put into packets.
 #[derive(Clone, Copy, Debug)]
 pub struct Framed<'a> {
-    /// Goes to the client as it is, behind what was appended and before anything else is.
+    /// Bytes that were put into the room; they go to the client first.
+    pub filled: usize,
+    /// Goes to the client then, as it is, and before anything else does.
     pub direct: &'a [u8],
     /// To be given next. It is all done when both are empty.
     pub rest: &'a [u8],
@@ -65,77 +70,101 @@ impl Framer {
         self.seq
     }
 
-    /// Appends `events` to `out`, in packets, until `out` has `out_max` bytes or the headers of one packet
-    /// more, or until a long piece of an event is next.
-    pub(super) fn frame<'a>(
-        &mut self,
-        mut events: &'a [u8],
-        out: &mut Vec<u8>,
-        out_max: usize,
-    ) -> Framed<'a> {
-        self.end(out);
-        // Room for events of 40 bytes, the shortest there are in number.
-        let room = (events.len() + events.len() / 8).min(out_max.saturating_sub(out.len()));
-        out.reserve(room + HEADERS_LEN);
-        while !events.is_empty() && out.len() < out_max {
+    /// Puts `events` into packets in `room`, as far as they fit, or until a long piece of an event is next.
+    pub(super) fn frame<'a>(&mut self, mut events: &'a [u8], room: &mut [u8]) -> Framed<'a> {
+        let mut filled = 0;
+        loop {
+            let whole = self.whole_events(events, &mut room[filled..]);
+            filled += whole.filled;
+            events = whole.rest;
+            let left = &mut room[filled..];
+            if left.len() < PACKETS_ROOM_MIN {
+                break;
+            }
+            if self.event_left == 0 && self.packet_full {
+                assert!(self.packet_left == 0, "a full packet ends with its event");
+                filled += self.open(0, left);
+                continue;
+            }
+            if events.is_empty() {
+                break;
+            }
             if self.event_left == 0 {
                 let len = event_len(events);
-                let fits = events.len() >= len && out.len() + len <= out_max;
-                if fits && len < DIRECT_BYTES_MIN {
-                    let (event, rest) = events.split_at(len);
-                    self.open(len + 1, out);
-                    out.push(STATUS_OK);
-                    out.extend_from_slice(event);
-                    self.packet_left = 0;
-                    events = rest;
-                    continue;
-                }
                 self.event_left = len as u64;
-                self.open(len + 1, out);
-                out.push(STATUS_OK);
+                let status_at = self.open(len + 1, left);
+                left[status_at] = STATUS_OK;
                 self.packet_left -= 1;
+                filled += BEFORE_EVENT_LEN;
             } else if self.packet_left == 0 {
-                self.open(self.event_left as usize, out);
+                filled += self.open(self.event_left as usize, left);
             }
-            let take = events.len().min(self.packet_left);
-            let direct = take >= DIRECT_BYTES_MIN;
-            let room = out_max.saturating_sub(out.len());
-            let (piece, rest) = events.split_at(if direct { take } else { take.min(room) });
-            self.packet_left -= piece.len();
-            self.event_left -= piece.len() as u64;
-            if direct {
+            let (piece, rest) = events.split_at(events.len().min(self.packet_left));
+            if piece.len() >= DIRECT_BYTES_MIN {
+                self.took(piece);
                 return Framed {
+                    filled,
                     direct: piece,
                     rest,
                 };
             }
-            out.extend_from_slice(piece);
-            events = rest;
-            self.end(out);
+            let left = &mut room[filled..];
+            let piece = &piece[..piece.len().min(left.len())];
+            left[..piece.len()].copy_from_slice(piece);
+            self.took(piece);
+            filled += piece.len();
+            events = &events[piece.len()..];
         }
         Framed {
+            filled,
             direct: &[],
             rest: events,
         }
     }
 
-    /// A full packet that ends with its event is followed by an empty one.
-    fn end(&mut self, out: &mut Vec<u8>) {
-        if self.event_left == 0 && self.packet_full {
-            assert!(self.packet_left == 0, "a full packet ends with the event");
-            self.open(0, out);
+    /// The usual case, and so a loop of its own: short events of which all is here, one packet each.
+    fn whole_events<'a>(&mut self, mut events: &'a [u8], room: &mut [u8]) -> Framed<'a> {
+        let mut filled = 0;
+        let between = self.between_events();
+        while between && !events.is_empty() {
+            let len = event_len(events);
+            let packet = room.get_mut(filled..filled + BEFORE_EVENT_LEN + len);
+            let (Some(packet), Some(event)) = (packet, events.get(..len)) else {
+                break;
+            };
+            if len >= DIRECT_BYTES_MIN {
+                break;
+            }
+            let head = ((len + 1) as u32 | u32::from(self.seq) << 24).to_le_bytes();
+            packet[..PACKET_HEADER_LEN].copy_from_slice(&head);
+            packet[PACKET_HEADER_LEN] = STATUS_OK;
+            packet[BEFORE_EVENT_LEN..].copy_from_slice(event);
+            self.seq = self.seq.wrapping_add(1);
+            filled += BEFORE_EVENT_LEN + len;
+            events = &events[len..];
+        }
+        Framed {
+            filled,
+            direct: &[],
+            rest: events,
         }
     }
 
-    /// Writes the header of a packet for the first part of `payload` bytes.
-    fn open(&mut self, payload: usize, out: &mut Vec<u8>) {
+    /// This much of the event is on its way.
+    fn took(&mut self, piece: &[u8]) {
+        self.packet_left -= piece.len();
+        self.event_left -= piece.len() as u64;
+    }
+
+    /// Writes the header of a packet for the first part of `payload` bytes; returns its length.
+    fn open(&mut self, payload: usize, room: &mut [u8]) -> usize {
         let len = payload.min(PACKET_PAYLOAD_MAX);
-        let [low, middle, high, _] = (len as u32).to_le_bytes();
-        let header: [u8; PACKET_HEADER_LEN] = [low, middle, high, self.seq];
-        out.extend_from_slice(&header);
+        let head = (len as u32 | u32::from(self.seq) << 24).to_le_bytes();
+        room[..PACKET_HEADER_LEN].copy_from_slice(&head);
         self.seq = self.seq.wrapping_add(1);
         self.packet_left = len;
         self.packet_full = len == PACKET_PAYLOAD_MAX;
+        PACKET_HEADER_LEN
     }
 }
 

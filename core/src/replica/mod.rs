@@ -21,7 +21,7 @@ mod statement;
 mod token;
 mod variables;
 
-pub use frame::{DIRECT_BYTES_MIN, Framed};
+pub use frame::{DIRECT_BYTES_MIN, Framed, PACKETS_ROOM_MIN};
 pub use handshake::Greeting;
 pub use login::{Account, ServerKey};
 pub use request::{DumpRequest, Registration};

@@ -131,13 +131,12 @@ fn file_and_position_are_refused_with_the_remedy() {
 #[test]
 fn error_follows_the_events_in_number_and_is_cut() {
     let mut client = dumping();
-    let mut out = Vec::new();
-    client
-        .session
-        .frame(&crate::framing::event(30), &mut out, 1 << 20);
-    client
-        .session
-        .frame(&crate::framing::event(31), &mut out, 1 << 20);
+    let mut room = [0; 1024];
+    for len in [30, 31] {
+        let event = crate::framing::event(len);
+        let framed = client.session.frame(&event, &mut room);
+        assert_eq!(framed.filled, 5 + len);
+    }
     let text = "ü".repeat(400);
     client.step(Input::Refuse {
         code: 1236,
@@ -148,11 +147,12 @@ fn error_follows_the_events_in_number_and_is_cut() {
     let expected = [b"\xff\xd4\x04#HY000", "ü".repeat(255).as_bytes()].concat();
     assert_eq!(packets, [(3, expected)]);
     assert!(client.closed.is_some());
-    out.clear();
-    client
-        .session
-        .frame(&crate::framing::event(30), &mut out, 1 << 20);
-    assert!(out.is_empty(), "nothing follows the error");
+    let event = crate::framing::event(30);
+    let framed = client.session.frame(&event, &mut room);
+    assert!(
+        framed.filled == 0 && framed.is_done(),
+        "nothing follows the error"
+    );
 }
 
 #[test]
@@ -168,9 +168,8 @@ fn end_of_a_dump_is_a_plain_eof() {
 #[test]
 fn nothing_is_put_into_the_middle_of_an_event() {
     let mut client = dumping();
-    client
-        .session
-        .frame(&crate::framing::event(100)[..50], &mut Vec::new(), 1 << 20);
+    let event = crate::framing::event(100);
+    client.session.frame(&event[..50], &mut [0; 1024]);
     client.step(Input::Refuse {
         code: 1236,
         state: "HY000",

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 use tracing::{debug, info};
 
-use super::outbox::{OUTBOX_BYTES, Outbox};
+use super::outbox::Outbox;
 use super::{Port, Registry};
 use crate::disk::Reader;
 use crate::driver::Inbox;
@@ -190,7 +190,7 @@ impl<'a> Connection<'a> {
     async fn outputs(&mut self) -> Result<(), Over> {
         while let Some(output) = self.session.poll() {
             match output {
-                Output::Send(bytes) => self.out.bytes.extend_from_slice(&bytes),
+                Output::Send(bytes) => self.out.push(&bytes),
                 Output::Dump(request) => {
                     self.flush().await?;
                     self.begin(request).await?;
@@ -267,9 +267,7 @@ impl<'a> Connection<'a> {
                 .as_mut()
                 .and_then(|dump| dump.effects.try_recv().ok());
         }
-        self.flush().await?;
-        self.out.shrink();
-        Ok(())
+        self.flush().await
     }
 
     /// Sends events that the node made.
@@ -313,8 +311,9 @@ impl<'a> Connection<'a> {
     async fn send(&mut self, events: &[u8], sent: &mut Sent) -> Result<bool, Over> {
         loop {
             if sent.bytes == sent.framed {
-                let (rest, out) = (&events[sent.bytes..], &mut self.out.bytes);
-                let framed = self.session.frame(rest, out, OUTBOX_BYTES);
+                let rest = &events[sent.bytes..];
+                let framed = self.session.frame(rest, self.out.room());
+                self.out.added(framed.filled);
                 if framed.is_done() {
                     return Ok(true);
                 }
