@@ -128,6 +128,8 @@ bugs! {
 
     // Cursors.
     SearchOneTooFar = "search-one-too-far": "The search ends one entry too far.",
+    SearchOneCheckpointTooFar = "search-one-checkpoint-too-far":
+        "The search ends at the first checkpoint that has what the replica lacks.",
     SearchInsideTransaction = "search-inside-transaction": "The search may end between two parts.",
     AbortedPartSent = "aborted-part-sent": "A transaction that was given up is sent.",
     KnownForgotten = "known-forgotten": "What the replica has is sent again.",
@@ -136,6 +138,8 @@ bugs! {
     KnownSentInChunk = "known-sent-in-chunk": "A chunk is sent as a whole or not at all.",
     HeaderOfOtherFile = "header-of-other-file":
         "A dump may begin with the header of a file before.",
+    JumpForgetsFile = "jump-forgets-file":
+        "A replica is not given the header of the file in which a jump ends.",
     FileNotAnnounced = "file-not-announced": "The replica is not told of a new file.",
     RestartTold = "restart-told": "A replica that goes on is told of a restart of the source.",
     CreditIgnored = "credit-ignored": "A replica is sent more than it reads.",

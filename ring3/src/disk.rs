@@ -140,6 +140,7 @@ impl Driver {
             DiskEffect::Forget { before } => world.delete(self.node, before),
             question @ (DiskEffect::ReadRows { .. }
             | DiskEffect::ReadCheckpoint { .. }
+            | DiskEffect::FindCheckpoint { .. }
             | DiskEffect::ReadFile { .. }
             | DiskEffect::ReadFiles { .. }
             | DiskEffect::ReadBody { .. }) => {

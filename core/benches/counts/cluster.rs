@@ -194,7 +194,7 @@ impl Machine {
             }
             DiskEffect::Create { .. } => None,
             // The few that there are would not change much.
-            DiskEffect::ReadCheckpoint { token, .. } => Some(DiskInput::Checkpoint {
+            DiskEffect::FindCheckpoint { token, .. } => Some(DiskInput::Checkpoint {
                 token,
                 checkpoint: None,
             }),

@@ -1,5 +1,8 @@
 //! The start of a dump in the middle of 1 TiB of log. The index is a model: it says what one would.
 
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+
 use bytes::Bytes;
 use kingbus_core::gtid::GtidSet;
 use kingbus_core::log::{End, HardState, Recovered};
@@ -8,6 +11,7 @@ use kingbus_core::node::applied::Applied;
 use kingbus_core::node::catalog::{Catalog, Identity};
 use kingbus_core::node::index::{BinlogFile, Checkpoint, ChunkRow, Content, Row};
 use kingbus_core::node::port::{DiskEffect, DiskInput, Effect, Input, ReplicaEffect, ReplicaInput};
+use kingbus_core::node::search::last_within;
 use kingbus_core::replica::DumpRequest;
 use kingbus_core::types::{DiskId, Epoch, Index, ReplicaId, SegmentId, Span, Term};
 
@@ -21,6 +25,8 @@ const ENTRIES: u64 = 4 << 20;
 /// Entries between two checkpoints of the index, which are 16 MiB apart.
 const CHECKPOINT_ENTRIES: u64 = 64;
 const TRANSACTIONS_AN_ENTRY: u64 = 500;
+/// Transactions of the replica.
+const HAS: u64 = TRANSACTIONS_AN_ENTRY * (ENTRIES / 2) + 30_000;
 const ENTRY_BYTES: u32 = 256 << 10;
 const SEGMENT_ENTRIES: u64 = 1_000;
 const REPLICA: ReplicaId = ReplicaId(1);
@@ -38,6 +44,30 @@ pub(crate) fn cases() {
     });
     let mut effects = std::iter::from_fn(|| node.poll());
     assert!(effects.any(|effect| sends_stored(&effect)), "it has begun");
+    search(&model);
+}
+
+/// The search as the index's thread does it: each checkpoint is read from its bytes.
+fn search(model: &Model) {
+    let has = executed(HAS);
+    let to = Index(ENTRIES + 1);
+    let mut stored = BTreeMap::new();
+    let Ok(found) = last_within(&has, Index(1), to, |at| {
+        let found = model.checkpoint(at);
+        let bytes = found.as_ref().map(|found| found.encode());
+        stored.insert(at, bytes);
+        Ok::<_, Infallible>(found)
+    });
+    let found = found.expect("it has half of it").applied.index;
+    count("search over the checkpoints of 1 TiB of log", 1, || {
+        let again = last_within(&has, Index(1), to, |at| {
+            let bytes = stored[&at].as_ref();
+            let read = bytes.map(|bytes| Checkpoint::decode(bytes).map(Box::new));
+            read.map(|read| read.ok_or("a checkpoint")).transpose()
+        });
+        let again = again.expect("checkpoints").expect("the same one");
+        assert_eq!(again.applied.index, found);
+    });
 }
 
 /// What the index answers until the first stored event is sent.
@@ -134,7 +164,7 @@ impl Model {
         Input::Replica(ReplicaInput::Dump {
             replica: REPLICA,
             request: DumpRequest {
-                executed: executed(TRANSACTIONS_AN_ENTRY * (ENTRIES / 2) + 30_000),
+                executed: executed(HAS),
                 uuid: None,
                 server_id: 9,
                 client: "repl@10.0.0.7:40112".to_owned(),
@@ -169,17 +199,29 @@ impl Model {
         }
     }
 
+    /// The last one at or before an entry.
+    fn checkpoint(&self, at: Index) -> Option<Box<Checkpoint>> {
+        let at = Index(at.0 / CHECKPOINT_ENTRIES * CHECKPOINT_ENTRIES);
+        let checkpoint = Checkpoint {
+            applied: self.applied(at),
+            segment: span(at).segment,
+            offset: span(at).offset,
+            terms: vec![(Index(1), Term(7))],
+        };
+        (at > Index(0)).then(|| Box::new(checkpoint))
+    }
+
     fn answer(&self, effect: DiskEffect) -> Option<DiskInput> {
         match effect {
-            DiskEffect::ReadCheckpoint { token, at } => {
-                let at = Index(at.0 / CHECKPOINT_ENTRIES * CHECKPOINT_ENTRIES);
-                let checkpoint = Checkpoint {
-                    applied: self.applied(at),
-                    segment: span(at).segment,
-                    offset: span(at).offset,
-                    terms: vec![(Index(1), Term(7))],
-                };
-                let checkpoint = (at > Index(0)).then(|| Box::new(checkpoint));
+            DiskEffect::FindCheckpoint {
+                token,
+                has,
+                from,
+                to,
+            } => {
+                let Ok(checkpoint) = last_within(&has, from, to, |at| {
+                    Ok::<_, Infallible>(self.checkpoint(at))
+                });
                 Some(DiskInput::Checkpoint { token, checkpoint })
             }
             DiskEffect::ReadRows {

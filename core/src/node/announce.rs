@@ -1,5 +1,5 @@
-//! How a replica is told of a binlog file: an artificial ROTATE, and at the start of a dump the file's
-//! header before events from its middle.
+//! How a replica is told of a binlog file: an artificial ROTATE, and where a dump starts or a jump ends the
+//! file's header before events from its middle.
 
 use bytes::Bytes;
 
@@ -53,7 +53,9 @@ impl Cursor {
         let checksum = known.map_or(self.request.checksum, |known| known.checksum);
         let mut head = make_rotate(view.server_id, &file.name, FIRST_POSITION, checksum);
         let mut header_len = 0;
-        if self.announced.is_none() {
+        let begins = file.first == self.next;
+        let lands = !begins && !planted(Bug::JumpForgetsFile);
+        if self.announced.is_none() || lands {
             // The header that was asked for may be that of a file before this one.
             let right = |span: Span| span == file.span || planted(Bug::HeaderOfOtherFile);
             let header = self.header.take().filter(|(span, _)| right(*span));
@@ -63,7 +65,7 @@ impl Cursor {
                 return None;
             };
             self.put_header(&mut head, &file, &entry);
-            if file.first == self.next {
+            if begins {
                 header_len = file.header_len;
             }
         }

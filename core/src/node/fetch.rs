@@ -102,7 +102,7 @@ impl Node {
                 self.raft.mut_store().offer(Vec::new());
             }
             Some(Asker::Replica(replica)) => {
-                self.with_cursor(replica, |cursor, view| cursor.rows_read(rows, view));
+                self.with_cursor(replica, |cursor, _| cursor.rows_read(rows));
             }
             Some(Asker::Purge | Asker::Retention) | None => {}
         }
@@ -111,10 +111,7 @@ impl Node {
     pub(super) fn checkpoint_read(&mut self, token: u64, checkpoint: Option<Box<Checkpoint>>) {
         match self.reads.waiting.remove(&token) {
             Some(Asker::Replica(replica)) => {
-                let checkpoint = checkpoint.map(|c| *c);
-                self.with_cursor(replica, |cursor, view| {
-                    cursor.checkpoint_read(checkpoint, view)
-                });
+                self.with_cursor(replica, |cursor, _| cursor.checkpoint_read(checkpoint));
             }
             Some(Asker::Retention) => self.state_found(token, checkpoint),
             Some(Asker::Raft(_) | Asker::Purge) | None => {}

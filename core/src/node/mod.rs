@@ -28,6 +28,7 @@ mod reconfigure;
 mod replicas;
 mod replication;
 mod retention;
+pub mod search;
 mod serving;
 mod snapshot;
 pub mod status;

@@ -216,6 +216,18 @@ pub enum DiskEffect {
         /// Where to look back from.
         at: Index,
     },
+    /// Answer with the last checkpoint of the entries `from..to` whose executed set lies in `has`, see
+    /// [`last_within`](super::search::last_within).
+    FindCheckpoint {
+        /// For the answer.
+        token: u64,
+        /// What a replica has.
+        has: GtidSet,
+        /// First index.
+        from: Index,
+        /// One past the last.
+        to: Index,
+    },
     /// Answer with the last binlog file that starts at or before `at`.
     ReadFile {
         /// For the answer.
@@ -263,11 +275,11 @@ pub enum DiskInput {
         /// In the order of their indexes.
         rows: Vec<Row>,
     },
-    /// Answer to `ReadCheckpoint`.
+    /// Answer to `ReadCheckpoint` and `FindCheckpoint`.
     Checkpoint {
         /// Of the question.
         token: u64,
-        /// None: there is none at or before.
+        /// None: there is none.
         checkpoint: Option<Box<Checkpoint>>,
     },
     /// Answer to `ReadFile`.

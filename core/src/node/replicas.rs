@@ -145,7 +145,7 @@ impl Node {
         cursors.retain(|replica, cursor| {
             if !distrusted {
                 cursor.advance(&self.view(), &mut acts);
-                self.carry_out(*replica, &mut acts);
+                self.carry_out(*replica, cursor, &mut acts);
             }
             let ends = distrusted || (!serves && cursor.at_end(&self.view()));
             if ends {
@@ -183,12 +183,12 @@ impl Node {
         let mut cursors = std::mem::take(&mut self.replicas.cursors);
         for (replica, cursor) in &mut cursors {
             cursor.tick(&self.view(), &mut acts);
-            self.carry_out(*replica, &mut acts);
+            self.carry_out(*replica, cursor, &mut acts);
         }
         self.replicas.cursors = cursors;
     }
 
-    fn carry_out(&mut self, replica: ReplicaId, acts: &mut Vec<Act>) {
+    fn carry_out(&mut self, replica: ReplicaId, cursor: &Cursor, acts: &mut Vec<Act>) {
         for act in acts.drain(..) {
             match act {
                 Act::Send { head, body } => {
@@ -199,7 +199,10 @@ impl Node {
                     };
                     self.out.push_back(Effect::Replica(send));
                 }
-                Act::Ask(question) => self.ask_for(replica, |token| question.effect(token)),
+                Act::Ask(question) => {
+                    let has = &cursor.request.executed;
+                    self.ask_for(replica, |token| question.effect(token, has));
+                }
                 Act::Eof => self
                     .out
                     .push_back(Effect::Replica(ReplicaEffect::Eof { replica })),

@@ -24,6 +24,15 @@ impl Disk {
                 let checkpoint = index.checkpoint(at);
                 DiskInput::Checkpoint { token, checkpoint }
             }
+            DiskEffect::FindCheckpoint {
+                token,
+                ref has,
+                from,
+                to,
+            } => {
+                let checkpoint = index.checkpoint_within(has, from, to);
+                DiskInput::Checkpoint { token, checkpoint }
+            }
             DiskEffect::ReadFile { token, at } => {
                 let file = index.file(at);
                 DiskInput::File { token, file }

@@ -1,8 +1,11 @@
 //! The index: rows, binlog files, checkpoints. A crash may take its last batches away.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 
+use kingbus_core::gtid::GtidSet;
 use kingbus_core::node::index::{BinlogFile, Checkpoint, IndexOp, Row};
+use kingbus_core::node::search::last_within;
 use kingbus_core::types::Index as EntryIndex;
 
 use crate::rng::Rng;
@@ -92,6 +95,17 @@ impl Index {
             .range(..=at)
             .next_back()
             .map(|(_, c)| c.clone())
+    }
+
+    /// The last checkpoint of the entries `from..to` whose executed set lies in `has`.
+    pub fn checkpoint_within(
+        &self,
+        has: &GtidSet,
+        from: EntryIndex,
+        to: EntryIndex,
+    ) -> Option<Box<Checkpoint>> {
+        let Ok(found) = last_within(has, from, to, |at| Ok::<_, Infallible>(self.checkpoint(at)));
+        found
     }
 
     /// The last binlog file that begins at or before an entry.

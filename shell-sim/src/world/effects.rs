@@ -118,6 +118,7 @@ impl World {
             DiskEffect::Forget { before } => self.segments_forgotten(node, before),
             question @ (DiskEffect::ReadRows { .. }
             | DiskEffect::ReadCheckpoint { .. }
+            | DiskEffect::FindCheckpoint { .. }
             | DiskEffect::ReadFile { .. }
             | DiskEffect::ReadFiles { .. }
             | DiskEffect::ReadBody { .. }) => {

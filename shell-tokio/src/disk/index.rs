@@ -3,7 +3,9 @@
 
 use std::path::Path;
 
+use kingbus_core::gtid::GtidSet;
 use kingbus_core::node::index::{BinlogFile, Checkpoint, IndexOp, Row};
+use kingbus_core::node::search::last_within;
 use kingbus_core::types::Index as LogIndex;
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, Direction, IteratorMode,
@@ -161,6 +163,25 @@ impl Index {
         self.last(CHECKPOINTS, at, Checkpoint::decode)
     }
 
+    /// The last checkpoint of the entries `from..to` whose executed set lies in `has`. One iterator goes all
+    /// the way, so that all steps see the same index.
+    pub fn checkpoint_within(
+        &self,
+        has: &GtidSet,
+        from: LogIndex,
+        to: LogIndex,
+    ) -> Result<Option<Box<Checkpoint>>, IndexError> {
+        let mut at_or_before = self.db.raw_iterator_cf(self.family(CHECKPOINTS));
+        last_within(has, from, to, |at| {
+            at_or_before.seek_for_prev(at.0.to_be_bytes());
+            at_or_before.status()?;
+            let found = at_or_before.value();
+            found
+                .map(|value| read(value, Checkpoint::decode).map(Box::new))
+                .transpose()
+        })
+    }
+
     /// The last binlog file that begins at or before `at`.
     pub fn file(&self, at: LogIndex) -> Result<Option<BinlogFile>, IndexError> {
         self.last(FILES, at, BinlogFile::decode)
@@ -191,6 +212,7 @@ fn read<T>(value: &[u8], decode: fn(&[u8]) -> Option<T>) -> Result<T, IndexError
 
 #[cfg(test)]
 mod tests {
+    use kingbus_core::node::applied::Applied;
     use kingbus_core::node::index::Content;
     use kingbus_core::types::{SegmentId, Span, Term};
 
@@ -255,6 +277,43 @@ mod tests {
             (None, Some(1), Some(1), Some(2), Some(2))
         );
         assert_eq!(index.checkpoint(LogIndex(9)), Ok(None));
+    }
+
+    fn executed(last: u64) -> GtidSet {
+        format!("8b8b8b8b-8b8b-8b8b-8b8b-8b8b8b8b8b8b:1-{last}")
+            .parse()
+            .expect("a GTID set")
+    }
+
+    fn checkpoint(index: u64) -> IndexOp {
+        IndexOp::Checkpoint(Box::new(Checkpoint {
+            applied: Applied {
+                index: LogIndex(index),
+                executed: executed(index),
+                ..Applied::default()
+            },
+            segment: SegmentId(1),
+            offset: 0,
+            terms: Vec::new(),
+        }))
+    }
+
+    #[test]
+    fn last_checkpoint_within_a_set_is_found() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let index = Index::open(&folder.path().join("index")).expect("opened");
+        let every_tenth: Vec<IndexOp> = (1..=100).map(|n| checkpoint(10 * n)).collect();
+        index.put(&every_tenth).expect("put");
+        let found = |last, from, to| {
+            let found = index.checkpoint_within(&executed(last), LogIndex(from), LogIndex(to));
+            found.expect("read").map(|found| found.applied.index.0)
+        };
+        assert_eq!(found(555, 1, 1_001), Some(550));
+        assert_eq!(found(9_999, 1, 1_001), Some(1_000));
+        assert_eq!(found(9_999, 1, 1_000), Some(990));
+        assert_eq!(found(9, 1, 1_001), None);
+        assert_eq!(found(555, 551, 1_001), None);
+        assert_eq!(found(555, 7, 7), None);
     }
 
     #[test]

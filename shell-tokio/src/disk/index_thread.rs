@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use kingbus_core::gtid::GtidSet;
 use kingbus_core::node::index::IndexOp;
 use kingbus_core::node::port::DiskInput;
 use kingbus_core::types::{Index as LogIndex, Span};
@@ -37,6 +38,13 @@ pub(super) enum IndexJob {
     },
     /// Read a checkpoint.
     Checkpoint { token: u64, at: LogIndex },
+    /// Search for a checkpoint.
+    FindCheckpoint {
+        token: u64,
+        has: GtidSet,
+        from: LogIndex,
+        to: LogIndex,
+    },
     /// Read a binlog file.
     File { token: u64, at: LogIndex },
     /// Read binlog files.
@@ -91,6 +99,14 @@ pub(super) async fn run(
                 let checkpoint = checkpoint.map(Box::new);
                 answer(&answers, DiskInput::Checkpoint { token, checkpoint });
             }),
+            IndexJob::FindCheckpoint {
+                token,
+                has,
+                from,
+                to,
+            } => index
+                .checkpoint_within(&has, from, to)
+                .map(|checkpoint| answer(&answers, DiskInput::Checkpoint { token, checkpoint })),
             IndexJob::File { token, at } => index
                 .file(at)
                 .map(|file| answer(&answers, DiskInput::File { token, file })),

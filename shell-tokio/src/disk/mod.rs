@@ -134,6 +134,17 @@ impl Disk {
             DiskEffect::ReadCheckpoint { token, at } => {
                 to_index(IndexJob::Checkpoint { token, at })
             }
+            DiskEffect::FindCheckpoint {
+                token,
+                has,
+                from,
+                to,
+            } => to_index(IndexJob::FindCheckpoint {
+                token,
+                has,
+                from,
+                to,
+            }),
             DiskEffect::ReadFile { token, at } => to_index(IndexJob::File { token, at }),
             DiskEffect::ReadFiles {
                 token,

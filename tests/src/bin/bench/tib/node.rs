@@ -178,6 +178,7 @@ impl Writing {
             DiskEffect::Forget { .. }
             | DiskEffect::ReadRows { .. }
             | DiskEffect::ReadCheckpoint { .. }
+            | DiskEffect::FindCheckpoint { .. }
             | DiskEffect::ReadFile { .. }
             | DiskEffect::ReadFiles { .. }
             | DiskEffect::ReadBody { .. } => unreachable!("nobody reads or purges"),
