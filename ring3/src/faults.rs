@@ -192,6 +192,10 @@ impl World {
                 self.fresh_replica(replica);
                 None
             }
+            What::ReplicaHole { replica } => {
+                self.replica_with_a_hole(replica);
+                None
+            }
             What::ReplicaSlow { replica, by_ms } => {
                 let at = self.replica(replica)?;
                 self.clients[at].model.slow_us = by_ms * 1_000;
@@ -397,6 +401,13 @@ impl World {
             self.clients[at]
                 .model
                 .forget(settings, self.sources.history(0));
+        }
+    }
+
+    fn replica_with_a_hole(&mut self, number: u64) {
+        self.cut_replica(number, Moment::Now);
+        if let Some(at) = self.replica(number) {
+            self.clients[at].model.lose(self.sources.history(0));
         }
     }
 

@@ -9,6 +9,9 @@ use crate::rng::Rng;
 use crate::schedule::Settings;
 use crate::source::Source;
 
+/// Transactions that a bad backup lacks at most.
+const LOST_MAX: u64 = 3;
+
 /// A replica.
 #[derive(Debug)]
 pub struct Replica {
@@ -98,6 +101,22 @@ impl Replica {
             return;
         }
         self.have.executed = source.prefix(world.begin_after as usize);
+    }
+
+    /// It has all that it had but some transactions from long ago.
+    pub fn lose(&mut self, source: &Source) {
+        let mut executed = std::mem::take(&mut self.have).executed;
+        let made = source.transactions();
+        for _ in 0..self.rng.range(1, LOST_MAX) {
+            let early = self.rng.below(made.len() as u64) + 1;
+            let ordinal = self.rng.below(early) as usize;
+            if let Some(transaction) = made.get(ordinal) {
+                let mut lost = GtidSet::new();
+                lost.add(transaction.gtid());
+                executed.subtract(&lost);
+            }
+        }
+        self.have.executed = executed;
     }
 
     /// Whether it wants checksums in events that are made up for it.

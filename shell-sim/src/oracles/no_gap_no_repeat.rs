@@ -42,7 +42,7 @@ pub struct ReplicaStream {
     file: Option<String>,
     /// What the last format description says of checksums.
     format: Option<Checksum>,
-    /// PREVIOUS_GTIDS came after it.
+    /// PREVIOUS_GTIDS came after it, in the file that was announced last.
     previous: bool,
     /// The transaction that has begun, and its bytes so far.
     open: Option<(usize, usize)>,
@@ -113,7 +113,10 @@ impl ReplicaStream {
             ));
         }
         match head.kind {
-            kind::ROTATE if artificial => self.file = Some(file_of(event, checksum)?),
+            kind::ROTATE if artificial => {
+                self.file = Some(file_of(event, checksum)?);
+                self.previous = false;
+            }
             _ if self.file.is_none() => return wrong("no ROTATE at the beginning".to_owned()),
             kind::FORMAT_DESCRIPTION | kind::PREVIOUS_GTIDS => self.header(head, event, history)?,
             _ if beat => {}

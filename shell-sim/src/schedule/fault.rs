@@ -198,6 +198,11 @@ pub enum What {
         /// The replica, from 1.
         replica: u64,
     },
+    /// A replica is set up anew from a backup of itself, in which something from long ago is missing.
+    ReplicaHole {
+        /// The replica, from 1.
+        replica: u64,
+    },
     /// A replica reads slowly.
     ReplicaSlow {
         /// The replica, from 1.

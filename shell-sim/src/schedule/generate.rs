@@ -7,6 +7,7 @@ mod handover;
 mod links;
 mod members;
 mod purge;
+mod replicas;
 mod upstream;
 mod wipe;
 
@@ -35,6 +36,7 @@ impl Schedule {
         disk::only_stuck(seed, &mut settings, &mut faults);
         faults.extend(purge::faults(seed, nodes, &settings));
         faults.extend(handover::faults(seed, &settings));
+        faults.extend(replicas::faults(seed, &settings));
         faults.sort_by_key(|fault| fault.at_ms);
         let mut schedule = Schedule {
             title: String::new(),

@@ -103,6 +103,7 @@ impl fmt::Display for What {
             What::ReplicaCut { replica, moment } => write!(f, "replica-cut {replica} {moment}"),
             What::ReplicaLost { replica } => write!(f, "replica-lost {replica}"),
             What::ReplicaFresh { replica } => write!(f, "replica-fresh {replica}"),
+            What::ReplicaHole { replica } => write!(f, "replica-hole {replica}"),
             What::ReplicaSlow { replica, by_ms } => write!(f, "replica-slow {replica} by {by_ms}"),
         }
     }
@@ -365,6 +366,9 @@ impl<'a> Words<'a> {
                 replica: self.number("the replica")?,
             },
             "replica-fresh" => What::ReplicaFresh {
+                replica: self.number("the replica")?,
+            },
+            "replica-hole" => What::ReplicaHole {
                 replica: self.number("the replica")?,
             },
             "replica-slow" => What::ReplicaSlow {

@@ -163,12 +163,36 @@ impl World {
             let disk = &self.hosts[node].disk;
             disk.answer(&question, &self.schedule.settings)
         };
+        self.probe_jump(node, &question, &answer);
         let rows = matches!(answer, Some(DiskInput::Rows { .. }));
         self.probes.hit_if(rows, "rows_read");
         match answer {
             Some(answer) => self.input(node, life, Input::Disk(answer)),
             None => Ok(()),
         }
+    }
+
+    /// Whether a cursor will jump, and not only start.
+    fn probe_jump(&mut self, node: usize, question: &DiskEffect, answer: &Option<DiskInput>) {
+        let DiskEffect::FindCheckpoint { from, .. } = *question else {
+            return;
+        };
+        let Some(DiskInput::Checkpoint {
+            checkpoint: Some(checkpoint),
+            ..
+        }) = answer
+        else {
+            return;
+        };
+        let starts = from <= self.oracles.purges.first(node);
+        if starts || checkpoint.applied.visible() < from {
+            return;
+        }
+        let file = self.hosts[node].disk.index.file(from);
+        let other = file != checkpoint.applied.file;
+        self.probes.hit("hole_jumped_over");
+        self.probes
+            .hit_if(other, "hole_jumped_over_into_another_file");
     }
 
     fn write(

@@ -101,6 +101,7 @@ impl World {
             What::ReplicaCut { replica, moment } => self.cut_replica(replica, moment)?,
             What::ReplicaLost { replica } => self.lose_replica(replica),
             What::ReplicaFresh { replica } => self.fresh_replica(replica)?,
+            What::ReplicaHole { replica } => self.replica_with_a_hole(replica)?,
             What::ReplicaSlow { replica, by_ms } => {
                 if let Some(model) = self.replica_mut(replica) {
                     model.slow_us = by_ms * 1_000;
@@ -158,6 +159,7 @@ impl World {
             | What::Purge { .. }
             | What::HandOver
             | What::ReplicaFresh { .. }
+            | What::ReplicaHole { .. }
             | What::ReplicaCut { .. } => {}
         }
         Ok(())
@@ -228,6 +230,14 @@ impl World {
         self.cut_replica(number, Moment::Now)?;
         if let Some(replica) = self.replicas.iter_mut().find(|r| r.number == number) {
             replica.forget(&self.schedule.settings, self.sources.history(0));
+        }
+        Ok(())
+    }
+
+    fn replica_with_a_hole(&mut self, number: u64) -> Result<(), Violation> {
+        self.cut_replica(number, Moment::Now)?;
+        if let Some(replica) = self.replicas.iter_mut().find(|r| r.number == number) {
+            replica.lose(self.sources.history(0));
         }
         Ok(())
     }
