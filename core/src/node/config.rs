@@ -104,8 +104,8 @@ pub const REPLICA_CREDIT_BYTES: u64 = 4 << 20;
 /// Rows of the index that one replica's cursor reads at once.
 pub const CURSOR_ROWS_MAX: usize = 256;
 
-/// Rows that a replica's cursor passes over one by one, with nothing sent, before it asks how far it can jump:
-/// of full chunks, those between two checkpoints.
+/// Rows that a replica's cursor passes over one by one, with nothing sent, before it asks how far it can
+/// jump: of full chunks, those between two checkpoints.
 pub const CURSOR_PASSED_ROWS_MAX: usize = 64;
 
 /// Client connections with a dump at once; the shell takes fewer.

@@ -1,5 +1,5 @@
-//! What a dump reads of the index, and what it gives: a replica gets all that it lacks and nothing else, wherever
-//! the search for what it has ends.
+//! What a dump reads of the index, and what it gives: a replica gets all that it lacks and nothing else,
+//! wherever the search for what it has ends.
 
 #[path = "../source/binlog.rs"]
 #[allow(dead_code)]
