@@ -21,7 +21,7 @@
 //! finished in place. Every event outside the table's transactions is a control event (format
 //! description, PREVIOUS_GTIDS, ROTATE, STOP ...). A chunk never spans two binlog files.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes};
 use serde::{Deserialize, Serialize};
 
 use crate::gtid::{GNO_MAX, Gtid, Tag, Tsid, Uuid};
@@ -34,9 +34,6 @@ pub const CHUNK_BYTES_MAX: usize = 1 << 20;
 /// Most bytes of a chunk's body: events, and a table in which each transaction has at least 60 bytes
 /// of events and at most about 40 of table.
 pub const BODY_BYTES_MAX: usize = 2 * CHUNK_BYTES_MAX;
-
-/// What the table of a full chunk of small transactions takes, and somewhat more.
-const TABLE_BYTES_USUAL: usize = 32 * 1024;
 
 /// Length of the head, in bytes; the events begin there.
 pub const HEAD_LEN: usize = 56;
@@ -75,7 +72,7 @@ pub struct Transaction {
 /// A chunk being filled.
 #[derive(Debug)]
 pub struct ChunkBuilder {
-    body: BytesMut,
+    body: Vec<u8>,
     file: String,
     begins_file: bool,
     raise: u64,
@@ -89,10 +86,8 @@ pub struct ChunkBuilder {
 impl ChunkBuilder {
     /// An empty chunk. `file` is cut at 255 bytes.
     pub fn new(epoch: Epoch, file: &str, file_ordinal: u64, start: u64, checksum: bool) -> Self {
-        let mut body = BytesMut::with_capacity(HEAD_LEN);
-        body.put_bytes(0, HEAD_LEN);
         ChunkBuilder {
-            body,
+            body: vec![0; HEAD_LEN],
             file: file.to_owned(),
             begins_file: false,
             raise: 0,
@@ -118,10 +113,10 @@ impl ChunkBuilder {
         self.body.extend_from_slice(bytes);
     }
 
-    /// Makes room for a chunk that will be full, so that it does not grow step by step.
-    pub fn reserve_all(&mut self) {
-        let all = HEAD_LEN + CHUNK_BYTES_MAX + TABLE_BYTES_USUAL;
-        self.body.reserve(all - self.body.len());
+    /// Goes on in this empty memory, so that a chunk that will be full does not grow step by step.
+    pub fn go_on_in(&mut self, mut memory: Vec<u8>) {
+        memory.extend_from_slice(&self.body);
+        self.body = memory;
     }
 
     /// Takes off the events from `at` on, which are in no transaction of the table: they begin a
@@ -169,7 +164,7 @@ impl ChunkBuilder {
     }
 
     /// The finished body. `end_position` is one past the last byte in the source's file.
-    pub fn finish(mut self, part: Part, end_position: u64) -> Bytes {
+    pub fn finish(mut self, part: Part, end_position: u64) -> Vec<u8> {
         let events_len = self.events_len() as u32;
         assert!(
             part == Part::Whole || self.transactions.len() == 1,
@@ -200,7 +195,7 @@ impl ChunkBuilder {
             self.body.len() <= BODY_BYTES_MAX,
             "a chunk's table stays small"
         );
-        self.body.freeze()
+        self.body
     }
 
     fn put_tail(&mut self) {
@@ -219,7 +214,7 @@ impl ChunkBuilder {
 
 /// One row: whether the TSID is that of the row before (then not repeated), GNO and offset as
 /// differences to what would follow, length, commit time as zigzag difference.
-fn put_transaction(out: &mut BytesMut, t: &Transaction, last: Option<&Transaction>) {
+fn put_transaction(out: &mut Vec<u8>, t: &Transaction, last: Option<&Transaction>) {
     match last {
         Some(l) if l.gtid.tsid == t.gtid.tsid => out.put_u8(0),
         _ => {
@@ -245,7 +240,7 @@ fn expected(last: Option<&Transaction>) -> (u64, u64, u64) {
     })
 }
 
-fn put_varint(out: &mut BytesMut, mut value: u64) {
+fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.put_u8(value as u8 | 0x80);
         value >>= 7;
@@ -472,7 +467,7 @@ mod tests {
                 table.push(t);
             }
             let events_len = builder.events_len() as u32;
-            let body = builder.finish(Part::Whole, 4 + u64::from(events_len));
+            let body = Bytes::from(builder.finish(Part::Whole, 4 + u64::from(events_len)));
             let chunk = Chunk::parse(&body).unwrap();
             prop_assert_eq!(chunk.transactions, table);
             prop_assert_eq!(chunk.begins_file, begins);
@@ -501,7 +496,7 @@ mod tests {
                 len: 100,
                 commit_timestamp: 0,
             });
-            let body = builder.finish(Part::Whole, 104);
+            let body = Bytes::from(builder.finish(Part::Whole, 104));
             assert_eq!(Chunk::parse(&body).is_ok(), known, "{gno}");
         }
     }

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod auth;
+pub mod buffers;
 pub mod chunk;
 pub mod event;
 pub mod fingerprint;

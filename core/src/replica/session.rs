@@ -188,11 +188,12 @@ impl Session {
         self.outputs.pop_front()
     }
 
-    /// Puts `events` into packets in `room`, which has at least [`PACKETS_ROOM_MIN`](super::PACKETS_ROOM_MIN) bytes: 4 bytes of
-    /// header, status byte 0, the event; split after 16 MiB - 1. Stops when there is no more room, and before
-    /// a long piece of an event, which is not copied. To be called with what is left until it is done. The
-    /// stream of events may be cut anywhere but inside the 19-byte header of one. When no dump runs (any
-    /// more), nothing is filled, and nothing left.
+    /// Puts `events` into packets in `room`, which has at least
+    /// [`PACKETS_ROOM_MIN`](super::PACKETS_ROOM_MIN) bytes: 4 bytes of header, status byte 0, the event;
+    /// split after 16 MiB - 1. Stops when there is no more room, and before a long piece of an event, which
+    /// is not copied. To be called with what is left until it is done. The stream of events may be cut
+    /// anywhere but inside the 19-byte header of one. When no dump runs (any more), nothing is filled, and
+    /// nothing left.
     pub fn frame<'a>(&mut self, events: &'a [u8], room: &mut [u8]) -> Framed<'a> {
         // The client may have quit while these were on their way.
         match self.phase {

@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+use crate::buffers::Buffers;
 use crate::chunk::{CHUNK_BYTES_MAX, ChunkBuilder, Part, Transaction};
 use crate::event::HEADER_LEN;
 use crate::gtid::Gtid;
@@ -39,6 +40,7 @@ pub(super) struct Chunks {
     next_seq: u64,
     ready: VecDeque<(u64, Bytes)>,
     in_flight: VecDeque<(u64, usize)>,
+    buffers: Buffers,
     /// Bytes in `ready` and `in_flight`.
     uncommitted: usize,
 }
@@ -82,6 +84,7 @@ impl Chunks {
             next_seq: 0,
             ready: VecDeque::new(),
             in_flight: VecDeque::new(),
+            buffers: Buffers::default(),
             uncommitted: 0,
         }
     }
@@ -212,7 +215,7 @@ impl Chunks {
             let mut builder = ChunkBuilder::new(epoch, &self.file, ordinal, start, self.checksum);
             // With others under way this one is likely to become full.
             if self.uncommitted > 0 {
-                builder.reserve_all();
+                builder.go_on_in(self.buffers.take(CHUNK_BYTES_MAX));
             }
             Filling {
                 builder,
@@ -274,7 +277,8 @@ impl Chunks {
         self.give_out(filling.builder.finish(part, filling.start + len as u64));
     }
 
-    fn give_out(&mut self, body: Bytes) {
+    fn give_out(&mut self, body: Vec<u8>) {
+        let body = self.buffers.share(body);
         self.uncommitted += body.len();
         self.ready.push_back((self.next_seq, body));
         self.next_seq += 1;

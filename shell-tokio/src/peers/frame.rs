@@ -6,13 +6,15 @@
 //! the parts, one after the other: `length` bytes
 //! ```
 //!
-//! Length 0 is a sign of life. The first part is the head of a message, the others are payloads; those have the
-//! checksum that they have in the log, so that it need not be made for each receiver, nor again by it.
+//! Length 0 is a sign of life. The first part is the head of a message, the others are payloads; those
+//! have the checksum that they have in the log, so that it need not be made for each receiver, nor again
+//! by it.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use kingbus_core::buffers::Buffers;
 use kingbus_core::node::peer::MESSAGE_ENTRIES_MAX;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
@@ -107,7 +109,7 @@ pub struct Incoming {
 }
 
 /// Reads a frame.
-pub async fn read<R: AsyncRead + Unpin>(from: &mut R) -> io::Result<Incoming> {
+pub async fn read<R: AsyncRead + Unpin>(from: &mut R, buffers: &Buffers) -> io::Result<Incoming> {
     let mut counts = [0; COUNTS_LEN];
     from.read_exact(&mut counts).await?;
     let [mut len, mut parts] = [0; 2];
@@ -128,7 +130,7 @@ pub async fn read<R: AsyncRead + Unpin>(from: &mut R) -> io::Result<Incoming> {
     if list_crc(&counts, &list) != crc {
         return Err(wrong("a frame with a wrong checksum".to_owned()));
     }
-    let mut bytes = BytesMut::with_capacity(len);
+    let mut bytes = buffers.take(len);
     while bytes.len() < len {
         let left = len - bytes.len();
         if (&mut *from).take(left as u64).read_buf(&mut bytes).await? == 0 {
@@ -137,7 +139,7 @@ pub async fn read<R: AsyncRead + Unpin>(from: &mut R) -> io::Result<Incoming> {
     }
     let crcs = check(&bytes, &list)?;
     Ok(Incoming {
-        bytes: bytes.freeze(),
+        bytes: buffers.share(bytes),
         crcs,
     })
 }
@@ -198,12 +200,15 @@ mod tests {
         for (bytes, crcs) in [("headbody", crcs), ("", vec![]), ("next", vec![])] {
             let bytes = Bytes::from(bytes);
             assert_eq!(
-                read(&mut from).await.expect("read"),
+                read(&mut from, &Buffers::default()).await.expect("read"),
                 Incoming { bytes, crcs }
             );
         }
         assert_eq!(
-            read(&mut from).await.expect_err("end").kind(),
+            read(&mut from, &Buffers::default())
+                .await
+                .expect_err("end")
+                .kind(),
             io::ErrorKind::UnexpectedEof
         );
     }
@@ -216,10 +221,14 @@ mod tests {
             bytes[at] ^= 1;
             // A length that grew makes it wait for more than comes.
             bytes.extend_from_slice(&[0; 16 << 10]);
-            let error = read(&mut &bytes[..]).await.expect_err("refused");
+            let error = read(&mut &bytes[..], &Buffers::default())
+                .await
+                .expect_err("refused");
             assert_eq!(error.kind(), io::ErrorKind::InvalidData, "byte {at}");
         }
-        let error = read(&mut &[0xff; 8][..]).await.expect_err("refused");
+        let error = read(&mut &[0xff; 8][..], &Buffers::default())
+            .await
+            .expect_err("refused");
         assert_eq!(error.kind(), io::ErrorKind::InvalidData);
     }
 }

@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use kingbus_core::buffers::Buffers;
 use kingbus_core::node::peer::Envelope;
 use kingbus_core::node::port::PeerInput;
 use kingbus_core::types::NodeId;
@@ -76,14 +77,15 @@ async fn receive(
     peer: NodeId,
     inbox: &Inbox,
 ) -> io::Result<()> {
-    let address = timeout(SILENCE_MAX, frame::read(&mut stream)).await;
+    let buffers = Buffers::default();
+    let address = timeout(SILENCE_MAX, frame::read(&mut stream, &buffers)).await;
     let address = address.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
     if !heard.says(peer, &address.bytes) {
         let text = "it does not say where it is; is it of another version?";
         return Err(io::Error::new(io::ErrorKind::InvalidData, text));
     }
     loop {
-        let frame = timeout(SILENCE_MAX, frame::read(&mut stream)).await;
+        let frame = timeout(SILENCE_MAX, frame::read(&mut stream, &buffers)).await;
         let frame = frame.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         if frame.bytes.is_empty() {
             continue;

@@ -7,7 +7,7 @@ use tokio::io::AsyncWriteExt;
 use crate::os::TcpStream;
 
 /// So many bytes are gathered before they are written.
-const OUTBOX_BYTES: usize = 128 << 10;
+const OUTBOX_BYTES: usize = 64 << 10;
 
 /// Bytes for a socket.
 #[derive(Debug, Default)]

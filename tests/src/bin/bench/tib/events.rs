@@ -71,7 +71,7 @@ impl Binlog {
         let name = format!("binlog.{:06}", file + 1);
         let start = self.position;
         let mut builder = ChunkBuilder::new(epoch, &name, file + 1, start, true);
-        builder.reserve_all();
+        builder.go_on_in(Vec::with_capacity(2 << 20));
         if place == 0 {
             builder.begins_file(0);
             let mut head = Vec::new();
@@ -112,7 +112,10 @@ impl Binlog {
             self.position += rotate.len() as u64;
         }
         self.next += 1;
-        (builder.finish(Part::Whole, self.position), place == 0)
+        (
+            builder.finish(Part::Whole, self.position).into(),
+            place == 0,
+        )
     }
 
     /// Writes the events of the next chunk.
