@@ -21,7 +21,7 @@
 //! finished in place. Every event outside the table's transactions is a control event (format
 //! description, PREVIOUS_GTIDS, ROTATE, STOP ...). A chunk never spans two binlog files.
 
-use bytes::{BufMut, Bytes};
+use bytes::BufMut;
 use serde::{Deserialize, Serialize};
 
 use crate::gtid::{GNO_MAX, Gtid, Tag, Tsid, Uuid};
@@ -418,6 +418,7 @@ fn parse_table(reader: &mut Reader<'_>, events_len: u32) -> Option<Vec<Transacti
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use proptest::prelude::*;
 
     use super::*;

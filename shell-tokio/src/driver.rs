@@ -194,6 +194,9 @@ impl Driver {
                 return Ok(due);
             }
             self.step(Input::Tick)?;
+            if !self.outlets.disk.tick() {
+                return Err(DriverError::DiskGone);
+            }
             due += TICK;
         }
         Ok(due.max(now + TICK))

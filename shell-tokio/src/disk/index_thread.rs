@@ -9,7 +9,7 @@ use kingbus_core::node::index::IndexOp;
 use kingbus_core::node::port::DiskInput;
 use kingbus_core::types::{Index as LogIndex, Span};
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::sleep;
 
 use super::Answers;
 use super::index::{Index, IndexError};
@@ -17,12 +17,6 @@ use super::reader::Reader;
 
 /// Pause before a full disk is tried again.
 const FULL_PAUSE: Duration = Duration::from_millis(500);
-
-/// Changes wait so long for others, to be put together.
-const GROUP_PAUSE: Duration = Duration::from_millis(2);
-
-/// Changes put together at most.
-const GROUP_OPS_MAX: usize = 4096;
 
 /// What the thread does.
 #[derive(Debug)]
@@ -66,27 +60,16 @@ pub(super) async fn run(
     answers: Answers,
     stop: Arc<AtomicBool>,
 ) {
-    let mut next = None;
-    loop {
-        let job = match next.take() {
-            Some(job) => job,
-            None => match jobs.recv().await {
-                Some(job) => job,
-                None => return,
-            },
-        };
+    while let Some(job) = jobs.recv().await {
         let done = match job {
-            IndexJob::Put(mut ops) => {
-                next = gather(&mut ops, &mut jobs).await;
-                match put(index, &ops, &stop).await {
-                    Ok(Some(open)) => {
-                        index = open;
-                        Ok(())
-                    }
-                    Ok(None) => return,
-                    Err((folder, error)) => return given_up(&folder, error, &answers),
+            IndexJob::Put(ops) => match put(index, &ops, &stop).await {
+                Ok(Some(open)) => {
+                    index = open;
+                    Ok(())
                 }
-            }
+                Ok(None) => return,
+                Err((folder, error)) => return given_up(&folder, error, &answers),
+            },
             IndexJob::Rows {
                 token,
                 from,
@@ -131,24 +114,6 @@ pub(super) async fn run(
             return given_up(&folder, error, &answers);
         }
     }
-}
-
-/// Adds what else comes to be put within a short time; returns the first job that is something else, for
-/// which somebody waits. Nobody waits for a put, and threads that are on the way of a commit want the
-/// processor first.
-async fn gather(
-    ops: &mut Vec<IndexOp>,
-    jobs: &mut UnboundedReceiver<IndexJob>,
-) -> Option<IndexJob> {
-    let end = Instant::now() + GROUP_PAUSE;
-    while ops.len() < GROUP_OPS_MAX {
-        match timeout_at(end, jobs.recv()).await {
-            Ok(Some(IndexJob::Put(more))) => ops.extend(more),
-            Ok(other) => return other,
-            Err(_) => return None,
-        }
-    }
-    None
 }
 
 type Failed = (std::path::PathBuf, IndexError);

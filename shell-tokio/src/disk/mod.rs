@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
+use kingbus_core::node::index::IndexOp;
 use kingbus_core::node::port::{DiskEffect, DiskInput};
 use tokio::sync::mpsc::{self, UnboundedSender};
 
@@ -56,6 +57,9 @@ impl Stored {
     }
 }
 
+/// Changes of the index put together at most.
+const PUTS_MAX: usize = 4096;
+
 /// Where answers of the disk go: to the node.
 pub type Answers = UnboundedSender<DiskInput>;
 
@@ -65,6 +69,9 @@ pub struct Disk {
     cache: Arc<Cache>,
     log: UnboundedSender<LogJob>,
     index: UnboundedSender<IndexJob>,
+    /// For the index, which is told of it with the next question or tick: nobody waits for a put, and a
+    /// thread that is woken by each takes the processor from those who wait for a commit.
+    puts: Vec<IndexOp>,
     stop: Arc<AtomicBool>,
     threads: [os::Thread; 2],
 }
@@ -88,14 +95,14 @@ impl Disk {
             cache,
             log,
             index: index_to,
+            puts: Vec::new(),
             stop,
             threads,
         }
     }
 
     /// Takes an effect of the node; never waits. False: a thread is gone, and with it the disk.
-    pub fn carry_out(&self, effect: DiskEffect) -> bool {
-        let to_index = |job| self.index.send(job).is_ok();
+    pub fn carry_out(&mut self, effect: DiskEffect) -> bool {
         let to_log = |job| self.log.send(job).is_ok();
         match effect {
             DiskEffect::Create { segment, len } => to_log(LogJob::Create { segment, len }),
@@ -119,48 +126,66 @@ impl Disk {
                 self.files.purge(before);
                 to_log(LogJob::Forget { before })
             }
-            DiskEffect::Index(ops) => to_index(IndexJob::Put(ops)),
+            DiskEffect::Index(ops) => {
+                self.puts.extend(ops);
+                self.puts.len() < PUTS_MAX || self.tick()
+            }
             DiskEffect::ReadRows {
                 token,
                 from,
                 to,
                 rows_max,
-            } => to_index(IndexJob::Rows {
+            } => self.ask(IndexJob::Rows {
                 token,
                 from,
                 to,
                 rows_max,
             }),
             DiskEffect::ReadCheckpoint { token, at } => {
-                to_index(IndexJob::Checkpoint { token, at })
+                self.ask(IndexJob::Checkpoint { token, at })
             }
             DiskEffect::FindCheckpoint {
                 token,
                 has,
                 from,
                 to,
-            } => to_index(IndexJob::FindCheckpoint {
+            } => self.ask(IndexJob::FindCheckpoint {
                 token,
                 has,
                 from,
                 to,
             }),
-            DiskEffect::ReadFile { token, at } => to_index(IndexJob::File { token, at }),
+            DiskEffect::ReadFile { token, at } => self.ask(IndexJob::File { token, at }),
             DiskEffect::ReadFiles {
                 token,
                 from,
                 files_max,
-            } => to_index(IndexJob::Files {
+            } => self.ask(IndexJob::Files {
                 token,
                 from,
                 files_max,
             }),
-            DiskEffect::ReadBody { token, span } => to_index(IndexJob::Body { token, span }),
+            DiskEffect::ReadBody { token, span } => self.ask(IndexJob::Body { token, span }),
         }
     }
 
+    /// Tells the index what is to be put into it. False: its thread is gone.
+    pub fn tick(&mut self) -> bool {
+        if self.puts.is_empty() {
+            return true;
+        }
+        let puts = std::mem::take(&mut self.puts);
+        self.index.send(IndexJob::Put(puts)).is_ok()
+    }
+
+    /// Asks the index, which then has everything that was to be put before.
+    fn ask(&mut self, job: IndexJob) -> bool {
+        self.tick() && self.index.send(job).is_ok()
+    }
+
     /// Carries out what was given, unless the disk is full, and ends the threads.
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
+        self.tick();
         self.stop.store(true, Ordering::Relaxed);
         drop((self.log, self.index));
         for thread in self.threads {
