@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::base::Base;
 use super::catalog::{Catalog, Command};
+use super::config::CHECKPOINT_ROWS_MAX;
 use super::index::{BinlogFile, ChunkRow, Content, IndexOp};
 use super::members::Members;
 use super::meta::{Change, Meta};
@@ -39,7 +40,7 @@ pub struct Applied {
     pub catalog: Catalog,
     /// Who belongs to the cluster; empty while the log has said nothing of it.
     pub members: Members,
-    /// Bytes of entries since the last checkpoint.
+    /// Bytes of entries since the last checkpoint, and for each entry its share of the most there may be.
     pub since_checkpoint: u64,
     /// Bytes of all entries so far, purged ones included.
     pub log_bytes: u64,
@@ -147,8 +148,10 @@ impl Applied {
         self.open.as_ref().map_or(self.position, |open| open.start)
     }
 
-    /// Whether a checkpoint is due, `bytes` after the last one; the answer is yes once.
+    /// Whether a checkpoint is due after one more entry: `bytes` after the last one, or many short entries.
+    /// The answer is yes once.
     pub fn take_checkpoint_due(&mut self, bytes: u64) -> bool {
+        self.since_checkpoint += bytes.div_ceil(CHECKPOINT_ROWS_MAX);
         let due = self.since_checkpoint >= bytes;
         if due {
             self.since_checkpoint = 0;
@@ -236,5 +239,35 @@ impl Applied {
             self.first_file.clone_from(&base.applied.first_file);
             self.base = Some(Box::new(base.clone()));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// After how many entries of this length a checkpoint is due, each time.
+    fn entries_between_checkpoints(len: u64, bytes: u64) -> Vec<u64> {
+        let mut applied = Applied::default();
+        let due = (1..=10_000).filter(|_| {
+            applied.since_checkpoint += len;
+            applied.take_checkpoint_due(bytes)
+        });
+        let due: Vec<u64> = due.collect();
+        due.windows(2).map(|two| two[1] - two[0]).collect()
+    }
+
+    #[test]
+    fn checkpoints_are_near_each_other_in_bytes_and_in_entries() {
+        let long = entries_between_checkpoints(1 << 20, 16 << 20);
+        assert!(long.iter().all(|entries| *entries == 16), "{long:?}");
+        let short = entries_between_checkpoints(600, 16 << 20);
+        let usual = CHECKPOINT_ROWS_MAX * 9 / 10..=CHECKPOINT_ROWS_MAX;
+        assert!(
+            !short.is_empty() && short.iter().all(|n| usual.contains(n)),
+            "{short:?}"
+        );
+        let none = entries_between_checkpoints(0, 2 << 10);
+        assert!(none.iter().all(|n| *n <= CHECKPOINT_ROWS_MAX), "{none:?}");
     }
 }

@@ -38,6 +38,9 @@ pub struct Config {
 /// Bytes of log between two checkpoints of the index, unless configured.
 pub const CHECKPOINT_BYTES_DEFAULT: u64 = 16 << 20;
 
+/// Entries between two checkpoints of the index at most: whoever looks for a place walks over them.
+pub const CHECKPOINT_ROWS_MAX: u64 = 1_024;
+
 /// Applied entries whose metas stay in memory, unless configured.
 pub const RECENT_ROWS_MAX_DEFAULT: usize = 4096;
 

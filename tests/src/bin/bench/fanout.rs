@@ -9,10 +9,10 @@ use kingbus_tests::kingbus::Cluster;
 use kingbus_tests::process::Process;
 use kingbus_tests::scratch::Scratch;
 use kingbus_tests::wait::seconds;
-use rustix::time::{ClockId, clock_gettime};
 
 use super::Arguments;
 use super::figures::{Figures, cpu_s_per_gb, rate};
+use super::limits::own_cpu;
 
 /// How many readers at once.
 const READERS: [u64; 5] = [1, 4, 16, 64, 256];
@@ -143,10 +143,4 @@ fn take(dumps: Vec<Dump>, each: u64, server: &Process) -> Reading {
         cpu: server.cpu() - cpu,
         readers_cpu: own_cpu() - readers_cpu,
     }
-}
-
-/// Processor time of this process so far, which at such a time does nothing but read.
-fn own_cpu() -> Duration {
-    let cpu = clock_gettime(ClockId::ProcessCPUTime);
-    cpu.try_into().expect("a time that only grows")
 }

@@ -5,15 +5,18 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::FileExt;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use kingbus_tests::scratch::Scratch;
+use rustix::time::{ClockId, clock_gettime};
 
 use super::Arguments;
-use super::figures::{Figures, percentile, rate};
+use super::figures::{Figures, cpu_s_per_gb, percentile, rate};
 
 /// Bytes sent through the loopback at once.
 const PIECE_BYTES: usize = 64 * 1024;
+/// Bytes that the benchmark's reader takes from its socket at once.
+const READ_BYTES: usize = 256 * 1024;
 /// Short writes whose time is taken.
 const SYNCS: u64 = 1_000;
 
@@ -27,7 +30,11 @@ pub fn limits(arguments: &Arguments, figures: &mut Figures) {
         syncs.sort_by(f64::total_cmp);
         figures.add("fdatasync_4k_p50_ms", "ms", percentile(&syncs, 0.5));
         figures.add("fdatasync_4k_p99_ms", "ms", percentile(&syncs, 0.99));
-        figures.add("loopback_64k_mbs", "MB/s", loopback(4 * bytes));
+        let (mbs, _) = loopback(4 * bytes, 1, PIECE_BYTES);
+        figures.add("loopback_64k_mbs", "MB/s", mbs);
+        let (mbs, cpu) = loopback(4 * bytes, 16, READ_BYTES);
+        figures.add("loopback_16_mbs", "MB/s", mbs);
+        figures.add("loopback_16_cpu_s_per_gb", "s", cpu);
     }
 }
 
@@ -63,20 +70,42 @@ fn short_writes() -> Vec<f64> {
     (0..SYNCS).map(one).collect()
 }
 
-fn loopback(bytes: u64) -> f64 {
+/// So many connections at once, from threads that only write to threads that only read: how fast so many
+/// bytes in all come over, and what processor time both ends need for a gigabyte.
+fn loopback(bytes: u64, connections: u64, read_bytes: usize) -> (f64, f64) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
     let port = listener.local_addr().expect("its address").port();
-    let start = Instant::now();
-    let sender = thread::spawn(move || {
-        let (mut stream, _) = listener.accept().expect("a connection");
-        let piece = vec![0x5a; PIECE_BYTES];
-        for _ in 0..bytes / PIECE_BYTES as u64 {
-            stream.write_all(&piece).expect("a write");
+    let (start, cpu) = (Instant::now(), own_cpu());
+    let pieces = bytes / connections / PIECE_BYTES as u64;
+    thread::scope(|scope| {
+        for _ in 0..connections {
+            let stream = TcpStream::connect(("127.0.0.1", port)).expect("a connection");
+            let (accepted, _) = listener.accept().expect("a connection");
+            scope.spawn(move || write_pieces(accepted, pieces));
+            scope.spawn(move || read_all(stream, read_bytes));
         }
     });
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("a connection");
-    let mut piece = vec![0; PIECE_BYTES];
+    let bytes = pieces * connections * PIECE_BYTES as u64;
+    (
+        rate(bytes, start.elapsed()),
+        cpu_s_per_gb(bytes, own_cpu() - cpu),
+    )
+}
+
+fn write_pieces(mut stream: TcpStream, pieces: u64) {
+    let piece = vec![0x5a; PIECE_BYTES];
+    for _ in 0..pieces {
+        stream.write_all(&piece).expect("a write");
+    }
+}
+
+fn read_all(mut stream: TcpStream, read_bytes: usize) {
+    let mut piece = vec![0; read_bytes];
     while stream.read(&mut piece).expect("a read") > 0 {}
-    sender.join().expect("all was sent");
-    rate(bytes, start.elapsed())
+}
+
+/// Processor time of this process so far.
+pub fn own_cpu() -> Duration {
+    let cpu = clock_gettime(ClockId::ProcessCPUTime);
+    cpu.try_into().expect("a time that only grows")
 }
