@@ -72,21 +72,15 @@ impl Framer {
 
     /// Puts `events` into packets in `room`, as far as they fit, or until a long piece of an event is next.
     pub(super) fn frame<'a>(&mut self, mut events: &'a [u8], room: &mut [u8]) -> Framed<'a> {
-        let mut filled = 0;
+        assert!(room.len() >= PACKETS_ROOM_MIN, "there is room for headers");
+        // Of an event whose last piece was not copied.
+        let mut filled = self.end(room);
         loop {
             let whole = self.whole_events(events, &mut room[filled..]);
             filled += whole.filled;
             events = whole.rest;
             let left = &mut room[filled..];
-            if left.len() < PACKETS_ROOM_MIN {
-                break;
-            }
-            if self.event_left == 0 && self.packet_full {
-                assert!(self.packet_left == 0, "a full packet ends with its event");
-                filled += self.open(0, left);
-                continue;
-            }
-            if events.is_empty() {
+            if events.is_empty() || left.len() < PACKETS_ROOM_MIN {
                 break;
             }
             if self.event_left == 0 {
@@ -109,10 +103,12 @@ impl Framer {
                 };
             }
             let left = &mut room[filled..];
-            let piece = &piece[..piece.len().min(left.len())];
+            // Behind an event that ends here goes the header of an empty packet, perhaps.
+            let piece = &piece[..piece.len().min(left.len() - PACKET_HEADER_LEN)];
             left[..piece.len()].copy_from_slice(piece);
             self.took(piece);
             filled += piece.len();
+            filled += self.end(&mut room[filled..]);
             events = &events[piece.len()..];
         }
         Framed {
@@ -148,6 +144,15 @@ impl Framer {
             direct: &[],
             rest: events,
         }
+    }
+
+    /// A full packet that ends with its event is followed by an empty one; returns the length of that.
+    fn end(&mut self, room: &mut [u8]) -> usize {
+        if self.event_left > 0 || !self.packet_full {
+            return 0;
+        }
+        assert!(self.packet_left == 0, "a full packet ends with its event");
+        self.open(0, room)
     }
 
     /// This much of the event is on its way.

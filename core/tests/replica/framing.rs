@@ -87,6 +87,36 @@ fn events_around_the_size_of_a_packet_come_over() {
     }
 }
 
+/// The last piece of an event that fills its packets is short: the empty packet behind it goes along.
+#[test]
+fn the_end_of_full_packets_is_not_kept_back() {
+    let whole = event(PACKET_BYTES_MAX - 1);
+    for (last, room) in
+        (1..120).flat_map(|last| [PACKETS_ROOM_MIN, 90, 130].map(|room| (last, room)))
+    {
+        let mut client = dumping();
+        let mut room = vec![0; room];
+        let mut sent = 0;
+        for mut left in [&whole[..whole.len() - last], &whole[whole.len() - last..]] {
+            loop {
+                let framed = client.session.frame(left, &mut room);
+                sent += framed.filled + framed.direct.len();
+                if framed.is_done() {
+                    break;
+                }
+                left = framed.rest;
+            }
+        }
+        // One header and the status byte before it, and the header of an empty packet behind it.
+        assert_eq!(
+            sent,
+            5 + whole.len() + 4,
+            "the last {last} bytes, room for {}",
+            room.len()
+        );
+    }
+}
+
 #[test]
 fn numbers_wrap() {
     let events: Vec<Vec<u8>> = (0..600).map(|n| event(19 + n % 50)).collect();

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use kingbus_core::node::port::{ReplicaEffect, ReplicaInput};
-use kingbus_core::replica::{DumpRequest, Input, Output, Session};
+use kingbus_core::replica::{DumpRequest, Input, Output, PACKETS_ROOM_MIN, Session};
 use kingbus_core::types::{ReplicaId, Slice};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
@@ -310,9 +310,9 @@ impl<'a> Connection<'a> {
     /// the moment, and the outbox is to be written before this goes on.
     async fn send(&mut self, events: &[u8], sent: &mut Sent) -> Result<bool, Over> {
         loop {
-            if sent.bytes == sent.framed {
-                let rest = &events[sent.bytes..];
-                let framed = self.session.frame(rest, self.out.room());
+            let room = self.out.room();
+            if sent.bytes == sent.framed && room.len() >= PACKETS_ROOM_MIN {
+                let framed = self.session.frame(&events[sent.bytes..], room);
                 self.out.added(framed.filled);
                 if framed.is_done() {
                     return Ok(true);
