@@ -151,7 +151,8 @@ impl Windows {
         })
     }
 
-    /// Memory for a window, once there is a place. Whoever waits here must hold no window.
+    /// Memory for a window, once there is a place. A client that waits here holds no window; a connection to
+    /// another node holds those of at most one message and what it sends before it, of few connections.
     pub(super) async fn buffer(&self) -> Buffer {
         let place = match self.places.clone().try_acquire_owned() {
             Ok(place) => place,
