@@ -60,6 +60,7 @@ bugs! {
     StuckLeaderStays = "stuck-leader-stays": "A leader whose disk does not answer goes on leading.",
 
     // Replication.
+    AnsweredOnce = "answered-once": "A follower never says the same again of its log.",
     SyncNotAwaited = "sync-not-awaited": "A follower answers before its write is durable.",
     AllSettledAtOnce = "all-settled-at-once": "A durable write counts for the later ones too.",
     AppliedWhenWritten = "applied-when-written": "Entries count when they are written.",

@@ -57,7 +57,7 @@ use self::snapshot::Snapshots;
 use self::wiped::Disks;
 use crate::log::{Recovered, Writer};
 use crate::planted::{Bug, planted};
-use crate::types::{Index, Tick};
+use crate::types::{Index, Term, Tick};
 
 /// The state machine of one node. It is serialised for its [`fingerprint`](Node::fingerprint) alone.
 #[derive(Serialize)]
@@ -73,6 +73,8 @@ pub struct Node {
     disks: Disks,
     /// The commit index that the log on disk knows.
     commit_noted: u64,
+    /// What a leader was told last to be in its log: the term, and the last entry.
+    acknowledged: (Term, Index),
     applied: Applied,
     ingest: Ingest,
     replicas: Replicas,
@@ -117,6 +119,7 @@ impl Node {
             pending: VecDeque::new(),
             disks: Disks::default(),
             commit_noted,
+            acknowledged: (Term(0), Index(0)),
             applied,
             ingest: Ingest::default(),
             replicas: Replicas::default(),

@@ -18,7 +18,7 @@ use super::raft_log::{MESSAGE_BYTES_MAX, RaftLog};
 use super::snapshot::{self, snapshot_of};
 use crate::log::{HardState, Recovered, SegmentStart, record_len};
 use crate::planted::{Bug, planted};
-use crate::types::{Index, NodeId, SegmentId, Tick};
+use crate::types::{Index, NodeId, SegmentId, Term, Tick};
 
 /// A write that was not answered.
 #[derive(Serialize)]
@@ -154,11 +154,36 @@ impl Node {
         }
         let term = envelope.message.term;
         if !self.leaves_out(&envelope.message) {
+            let append = kind == MessageType::MsgAppend;
+            let empty = append && envelope.message.entries.is_empty();
+            let commit = self.commit();
             self.step_raft(envelope.message);
+            if append {
+                self.append_answered(empty && self.commit() > commit);
+            }
         }
         if leads && term == self.term() {
             self.heard_from_leader(envelope.leader_commit);
         }
+    }
+
+    /// Takes back the answer to an append that only told of commits: the leader has, or is sent, another one
+    /// that says the same. Should that be lost, the leader asks with the next heartbeat, by an append that
+    /// tells of nothing.
+    fn append_answered(&mut self, told_of_commits: bool) {
+        let raft = &mut self.raft.raft;
+        let Some(answer) = raft.msgs.last() else {
+            return;
+        };
+        if answer.msg_type != MessageType::MsgAppendResponse || answer.reject {
+            return;
+        }
+        let acknowledged = (Term(raft.term), Index(answer.index));
+        let needless = told_of_commits || planted(Bug::AnsweredOnce);
+        if needless && self.acknowledged == acknowledged {
+            raft.msgs.pop();
+        }
+        self.acknowledged = acknowledged;
     }
 
     /// Carries out what Raft has ready, as far as the disk takes it.

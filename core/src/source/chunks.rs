@@ -5,8 +5,8 @@
 //!  filling    |  T1  |  T2  |  T3 |  GTID  BEGIN  ROWS .. |       at most 1 MiB
 //! ```
 //!
-//! What is complete is given out as one chunk when the chunk is full, or when the store waits for
-//! nothing of this connection. A transaction that fills a chunk all by itself goes out in parts.
+//! What is complete is given out as one chunk when the chunk is full, or when little of this connection is
+//! on its way into the store. A transaction that fills a chunk all by itself goes out in parts.
 
 use std::collections::VecDeque;
 
@@ -25,6 +25,12 @@ pub const UNCOMMITTED_BYTES_MAX: usize = 8 << 20;
 /// A chunk with so many bytes of whole transactions is closed at once: what could be added is not
 /// worth moving a begun transaction to the next chunk.
 const NEARLY_FULL_BYTES: usize = CHUNK_BYTES_MAX - 64 * 1024;
+
+/// Less than these many chunks and bytes under way are little: what is complete follows them at once, and
+/// need not wait until they are committed. With more, waiting makes fewer and longer chunks, which cost less.
+pub const FEW_CHUNKS: usize = 4;
+/// See [`FEW_CHUNKS`].
+pub const FEW_BYTES: usize = 64 * 1024;
 
 /// The chunks of one connection.
 #[derive(Debug)]
@@ -191,10 +197,10 @@ impl Chunks {
         self.filling.is_none() && self.ready.is_empty() && self.in_flight.is_empty()
     }
 
-    /// The next chunk; one that is not full only when none is under way, and not when it is to be
+    /// The next chunk; one that is not full only when little is under way, and not when it is to be
     /// held back.
     pub(super) fn poll(&mut self, hold_back: bool) -> Option<(u64, Bytes)> {
-        if self.uncommitted == 0 && !hold_back {
+        if self.is_little_under_way() && !hold_back {
             self.close_complete();
         }
         let (seq, body) = self.ready.pop_front()?;
@@ -209,12 +215,18 @@ impl Chunks {
         }
     }
 
+    fn is_little_under_way(&self) -> bool {
+        let chunks = self.ready.len() + self.in_flight.len();
+        chunks < FEW_CHUNKS && self.uncommitted < FEW_BYTES
+    }
+
     fn filling(&mut self) -> &mut Filling {
+        let is_little_under_way = self.is_little_under_way();
         self.filling.get_or_insert_with(|| {
             let (epoch, ordinal, start) = (self.epoch, self.ordinal, self.end);
             let mut builder = ChunkBuilder::new(epoch, &self.file, ordinal, start, self.checksum);
-            // With others under way this one is likely to become full.
-            if self.uncommitted > 0 {
+            // With much under way this one is likely to become full.
+            if !is_little_under_way {
                 builder.go_on_in(self.buffers.take(CHUNK_BYTES_MAX));
             }
             Filling {

@@ -24,7 +24,7 @@ mod setup;
 mod stored;
 
 pub use assembler::{Assembler, PREFIX_BYTES, WHOLE_EVENT_BYTES_MAX};
-pub use chunks::UNCOMMITTED_BYTES_MAX;
+pub use chunks::{FEW_BYTES, FEW_CHUNKS, UNCOMMITTED_BYTES_MAX};
 pub use session::Session;
 pub use stored::{StoredFile, number, raised};
 

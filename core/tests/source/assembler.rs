@@ -4,7 +4,8 @@ use kingbus_core::chunk::{CHUNK_BYTES_MAX, Chunk, Part};
 use kingbus_core::event::{kind, make_heartbeat, make_heartbeat_v2, make_rotate};
 use kingbus_core::gtid::{Gtid, GtidSet};
 use kingbus_core::source::{
-    Assembler, PREFIX_BYTES, StoredFile, UNCOMMITTED_BYTES_MAX, WHOLE_EVENT_BYTES_MAX,
+    Assembler, FEW_BYTES, FEW_CHUNKS, PREFIX_BYTES, StoredFile, UNCOMMITTED_BYTES_MAX,
+    WHOLE_EVENT_BYTES_MAX,
 };
 use kingbus_core::types::Epoch;
 use proptest::prelude::*;
@@ -115,28 +116,48 @@ fn the_file_is_stored_byte_for_byte() {
     }
 }
 
+/// Feeds a transaction with these rows, and takes the chunk that it goes out in, if it does.
+fn add(binlog: &mut Binlog, assembler: &mut Assembler, rows: &[usize]) -> Option<(u64, Chunk)> {
+    let before = binlog.stream.len();
+    binlog.transaction(rows);
+    for event in &binlog.stream[before..] {
+        assembler.event(event).unwrap();
+    }
+    let (seq, body) = assembler.poll()?;
+    assert_eq!(assembler.poll(), None);
+    Some((seq, Chunk::parse(&body).unwrap()))
+}
+
 #[test]
-fn an_idle_store_takes_each_transaction_at_once_and_a_busy_one_gathers_them() {
+fn a_store_with_little_under_way_takes_each_transaction_at_once_and_a_busy_one_gathers_them() {
     let mut binlog = Binlog::new(true);
     let mut assembler = Assembler::new(EPOCH, None);
-    binlog.transaction(&[40]);
     for event in &binlog.stream {
         assembler.event(event).unwrap();
     }
-    let (seq, first) = assembler.poll().unwrap();
-    assert_eq!(Chunk::parse(&first).unwrap().transactions.len(), 1);
-
-    let before = binlog.stream.len();
+    for n in 0..FEW_CHUNKS as u64 {
+        let (seq, chunk) = add(&mut binlog, &mut assembler, &[40]).unwrap();
+        assert_eq!((seq, chunk.transactions.len()), (n, 1));
+    }
     for _ in 0..10 {
-        binlog.transaction(&[40]);
+        assert_eq!(add(&mut binlog, &mut assembler, &[40]), None);
     }
-    for event in &binlog.stream[before..] {
+    assembler.committed(0);
+    let (_, body) = assembler.poll().unwrap();
+    assert_eq!(Chunk::parse(&body).unwrap().transactions.len(), 10);
+}
+
+#[test]
+fn a_long_chunk_is_not_little_under_way() {
+    let mut binlog = Binlog::new(true);
+    let mut assembler = Assembler::new(EPOCH, None);
+    for event in &binlog.stream {
         assembler.event(event).unwrap();
-        assert_eq!(assembler.poll(), None);
     }
+    let (seq, _) = add(&mut binlog, &mut assembler, &[FEW_BYTES]).unwrap();
+    assert_eq!(add(&mut binlog, &mut assembler, &[40]), None);
     assembler.committed(seq);
-    let (_, second) = assembler.poll().unwrap();
-    assert_eq!(Chunk::parse(&second).unwrap().transactions.len(), 10);
+    assert!(assembler.poll().is_some());
 }
 
 #[test]

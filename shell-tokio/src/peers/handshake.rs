@@ -1,7 +1,7 @@
 //! How two nodes know each other: each shows that it has the cluster's secret, without telling it.
 //!
 //! ```text
-//! caller:   magic "KBPEER1\n" | cluster 16 bytes | from u64 | to u64 | nonce 32 bytes        72 bytes
+//! caller:   magic "KBPEER2\n" | cluster 16 bytes | from u64 | to u64 | nonce 32 bytes        72 bytes
 //! answerer: the same, with from and to exchanged and a nonce of its own                      72 bytes
 //! caller:   HMAC-SHA256(key, "caller"   | caller's hello | answerer's hello)                 32 bytes
 //! answerer: HMAC-SHA256(key, "answerer" | caller's hello | answerer's hello)                 32 bytes
@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use crate::os;
 use crate::secret::{Keys, mac, mac_is};
 
-const MAGIC: &[u8; 8] = b"KBPEER1\n";
+const MAGIC: &[u8; 8] = b"KBPEER2\n";
 const HELLO_LEN: usize = 72;
 const PROOF_LEN: usize = 32;
 

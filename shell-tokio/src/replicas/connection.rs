@@ -21,7 +21,7 @@ use crate::os::{self, TcpStream};
 /// A client that takes nothing for so long holds no stored bytes while it is waited for.
 const HOLD_MAX: Duration = Duration::from_millis(10);
 
-/// The node is told what has left for the socket whenever it is so much, and when all of it has.
+/// The node is told what has left for the socket whenever it is so much, a part of a replica's credit.
 const DRAINED_BYTES: u64 = 512 << 10;
 
 /// A client takes some bytes in this time, or is given up.
@@ -300,10 +300,7 @@ impl<'a> Connection<'a> {
             self.write().await?;
         }
         self.drained += u64::from(slice.len());
-        if self.drained >= DRAINED_BYTES {
-            self.tell_drained().await?;
-        }
-        Ok(())
+        self.tell_drained().await
     }
 
     /// Goes on sending `events`. True: all are in the outbox or beyond. False: the client takes nothing at
@@ -332,15 +329,18 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// Writes what is gathered, and tells the node.
+    /// Writes what is gathered, and tells the node when it is due.
     async fn flush(&mut self) -> Result<(), Over> {
         self.write().await?;
         self.tell_drained().await
     }
 
     async fn tell_drained(&mut self) -> Result<(), Over> {
+        if self.drained < DRAINED_BYTES {
+            return Ok(());
+        }
         let bytes = std::mem::take(&mut self.drained);
-        if let Some(dump) = self.dump.as_ref().filter(|_| bytes > 0) {
+        if let Some(dump) = &self.dump {
             let drained = ReplicaInput::Drained {
                 replica: dump.id,
                 bytes,

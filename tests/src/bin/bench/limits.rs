@@ -19,6 +19,9 @@ const PIECE_BYTES: usize = 64 * 1024;
 const READ_BYTES: usize = 256 * 1024;
 /// Short writes whose time is taken.
 const SYNCS: u64 = 1_000;
+/// Short writes with a pause between them, and the pause: as the commits of a quiet source come.
+const PACED_SYNCS: u64 = 200;
+const PACE: Duration = Duration::from_millis(5);
 
 /// A plain file, short durable writes, and the loopback.
 pub fn limits(arguments: &Arguments, figures: &mut Figures) {
@@ -26,10 +29,11 @@ pub fn limits(arguments: &Arguments, figures: &mut Figures) {
     for _ in 0..arguments.runs() {
         let bytes = arguments.backlog_bytes();
         figures.add("plain_write_fdatasync_1mib", "MB/s", plain_write(bytes));
-        let mut syncs = short_writes();
-        syncs.sort_by(f64::total_cmp);
+        let syncs = short_writes(SYNCS, Duration::ZERO);
         figures.add("fdatasync_4k_p50_ms", "ms", percentile(&syncs, 0.5));
         figures.add("fdatasync_4k_p99_ms", "ms", percentile(&syncs, 0.99));
+        let syncs = short_writes(PACED_SYNCS, PACE);
+        figures.add("fdatasync_4k_paced_p50_ms", "ms", percentile(&syncs, 0.5));
         let (mbs, _) = loopback(4 * bytes, 1, PIECE_BYTES);
         figures.add("loopback_64k_mbs", "MB/s", mbs);
         let (mbs, cpu) = loopback(4 * bytes, 16, READ_BYTES);
@@ -50,24 +54,28 @@ fn plain_write(bytes: u64) -> f64 {
     rate(bytes, start.elapsed())
 }
 
-/// Milliseconds of each write of 4 KiB into a file that has its length already.
-fn short_writes() -> Vec<f64> {
+/// Milliseconds of each of `count` writes of 4 KiB, with `pause` between them, into a file that has its length
+/// already; ascending.
+fn short_writes(count: u64, pause: Duration) -> Vec<f64> {
     let scratch = Scratch::new("syncs");
     let path = scratch.path().join("file");
     let file = OpenOptions::new().write(true).create_new(true).open(path);
     let file = file.expect("a file");
     let piece = [0x5a; 4096];
-    for at in 0..SYNCS {
+    for at in 0..count {
         file.write_all_at(&[0; 4096], at * 4096).expect("a write");
     }
     file.sync_all().expect("a sync");
     let one = |at| {
+        thread::sleep(pause);
         let start = Instant::now();
         file.write_all_at(&piece, at * 4096).expect("a write");
         file.sync_data().expect("fdatasync");
         start.elapsed().as_secs_f64() * 1e3
     };
-    (0..SYNCS).map(one).collect()
+    let mut times: Vec<f64> = (0..count).map(one).collect();
+    times.sort_by(f64::total_cmp);
+    times
 }
 
 /// So many connections at once, from threads that only write to threads that only read: how fast so many
