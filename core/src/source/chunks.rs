@@ -30,7 +30,7 @@ const NEARLY_FULL_BYTES: usize = CHUNK_BYTES_MAX - 64 * 1024;
 /// need not wait until they are committed. With more, waiting makes fewer and longer chunks, which cost less.
 pub const FEW_CHUNKS: usize = 4;
 /// See [`FEW_CHUNKS`].
-pub const FEW_BYTES: usize = 64 * 1024;
+pub const FEW_BYTES: usize = 32 * 1024;
 
 /// The chunks of one connection.
 #[derive(Debug)]

@@ -54,8 +54,8 @@ fn plain_write(bytes: u64) -> f64 {
     rate(bytes, start.elapsed())
 }
 
-/// Milliseconds of each of `count` writes of 4 KiB, with `pause` between them, into a file that has its length
-/// already; ascending.
+/// Milliseconds of each of `count` writes of 4 KiB, with `pause` before each, into a file that has its
+/// length already; ascending.
 fn short_writes(count: u64, pause: Duration) -> Vec<f64> {
     let scratch = Scratch::new("syncs");
     let path = scratch.path().join("file");
