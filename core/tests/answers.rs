@@ -1,12 +1,11 @@
 //! What a follower answers a leader's appends: each is acknowledged once it is on its disk, and what tells
 //! of commits alone is not acknowledged again.
 
-use kingbus_core::gtid::Uuid;
-use kingbus_core::log::Recovered;
-use kingbus_core::node::members::{Member, Members};
+mod member;
+
+use kingbus_core::node::Node;
 use kingbus_core::node::peer::Envelope;
 use kingbus_core::node::port::{DiskEffect, DiskInput, Effect, Input, PeerInput};
-use kingbus_core::node::{Config, Node};
 use kingbus_core::types::{DiskId, Index, NodeId};
 use raft::eraftpb::{Entry, Message, MessageType};
 
@@ -21,21 +20,7 @@ struct Follower {
 
 impl Follower {
     fn new() -> Follower {
-        let voter = |id| Member::voter(NodeId(id), format!("n{id}"));
-        let config = Config {
-            id: NodeId(2),
-            members: Members::new((1..=3).map(voter).collect()),
-            cluster: Uuid([7; 16]),
-            server_id: 33_070,
-            seed: 5,
-            opening: 2,
-            segment_bytes: 1 << 20,
-            checkpoint_bytes: 16 << 10,
-            recent_rows_max: 16,
-            retain_bytes: None,
-            retain_slack_bytes: 0,
-        };
-        let node = Node::new(config, Recovered::default());
+        let node = member::two();
         Follower { node, writes: 0 }
     }
 

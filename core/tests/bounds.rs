@@ -1,35 +1,20 @@
 //! What a node keeps in memory while its disk does not answer.
 
-use kingbus_core::gtid::Uuid;
-use kingbus_core::log::Recovered;
+mod member;
+
+use kingbus_core::node::Node;
 use kingbus_core::node::config::PENDING_MAX;
-use kingbus_core::node::members::{Member, Members};
 use kingbus_core::node::peer::Envelope;
 use kingbus_core::node::port::{
     AdminEffect, AdminInput, DiskEffect, DiskInput, Effect, Input, PeerInput,
 };
 use kingbus_core::node::status::Status;
-use kingbus_core::node::{Config, Node};
 use kingbus_core::types::{Index, NodeId};
 use raft::eraftpb::{Message, MessageType};
 
 /// Node 2 of three, with an empty disk.
 fn node() -> Node {
-    let voter = |id| Member::voter(NodeId(id), format!("n{id}"));
-    let config = Config {
-        id: NodeId(2),
-        members: Members::new((1..=3).map(voter).collect()),
-        cluster: Uuid([7; 16]),
-        server_id: 33_070,
-        seed: 5,
-        opening: 1,
-        segment_bytes: 1 << 20,
-        checkpoint_bytes: 16 << 10,
-        recent_rows_max: 16,
-        retain_bytes: None,
-        retain_slack_bytes: 0,
-    };
-    let mut node = Node::new(config, Recovered::default());
+    let mut node = member::two();
     effects(&mut node);
     node
 }

@@ -1,15 +1,14 @@
 //! A node whose disk was emptied behind its back, and how a cluster knows it: by the disks that the log
 //! names, and at the very beginning by the votes of all.
 
-use kingbus_core::gtid::Uuid;
-use kingbus_core::log::Recovered;
-use kingbus_core::node::members::{Member, Members};
+mod member;
+
+use kingbus_core::node::Node;
 use kingbus_core::node::peer::Envelope;
 use kingbus_core::node::port::{
     AdminEffect, AdminInput, DiskEffect, DiskInput, Effect, Input, PeerInput,
 };
 use kingbus_core::node::status::Status;
-use kingbus_core::node::{Config, Node};
 use kingbus_core::types::{DiskId, Index, NodeId};
 use raft::eraftpb::{Message, MessageType};
 
@@ -22,21 +21,7 @@ struct Two {
 }
 
 fn two() -> Two {
-    let voter = |id| Member::voter(NodeId(id), format!("n{id}"));
-    let config = Config {
-        id: NodeId(2),
-        members: Members::new((1..=3).map(voter).collect()),
-        cluster: Uuid([7; 16]),
-        server_id: 33_070,
-        seed: 5,
-        opening: 2,
-        segment_bytes: 1 << 20,
-        checkpoint_bytes: 16 << 10,
-        recent_rows_max: 16,
-        retain_bytes: None,
-        retain_slack_bytes: 0,
-    };
-    let node = Node::new(config, Recovered::default());
+    let node = member::two();
     Two { node }
 }
 

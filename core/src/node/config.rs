@@ -104,6 +104,11 @@ pub const REQUESTS_MAX: usize = 64;
 /// Bytes of events on their way to one replica's socket at most.
 pub const REPLICA_CREDIT_BYTES: u64 = 4 << 20;
 
+/// The node is told what has left for a replica's socket whenever it is so much. What it was not told of is
+/// missing in the replica's credit, which must not be used up by that alone.
+pub const REPLICA_DRAINED_BYTES: u64 = 512 << 10;
+const _: () = assert!(REPLICA_DRAINED_BYTES <= REPLICA_CREDIT_BYTES / 2);
+
 /// Rows of the index that one replica's cursor reads at once.
 pub const CURSOR_ROWS_MAX: usize = 256;
 

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use kingbus_core::node::config::REPLICA_DRAINED_BYTES;
 use kingbus_core::node::port::{ReplicaEffect, ReplicaInput};
 use kingbus_core::replica::{DumpRequest, Input, Output, PACKETS_ROOM_MIN, Session};
 use kingbus_core::types::{ReplicaId, Slice};
@@ -20,9 +21,6 @@ use crate::os::{self, TcpStream};
 
 /// A client that takes nothing for so long holds no stored bytes while it is waited for.
 const HOLD_MAX: Duration = Duration::from_millis(10);
-
-/// The node is told what has left for the socket whenever it is so much, a part of a replica's credit.
-const DRAINED_BYTES: u64 = 512 << 10;
 
 /// A client takes some bytes in this time, or is given up.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -336,7 +334,7 @@ impl<'a> Connection<'a> {
     }
 
     async fn tell_drained(&mut self) -> Result<(), Over> {
-        if self.drained < DRAINED_BYTES {
+        if self.drained < REPLICA_DRAINED_BYTES {
             return Ok(());
         }
         let bytes = std::mem::take(&mut self.drained);
