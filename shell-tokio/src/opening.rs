@@ -221,7 +221,7 @@ mod tests {
         let requests = Arc::new(Requests::new(inbox.clone()));
         let outlets = Outlets {
             peers: Peers::default(),
-            source: Connector::new(identity, inbox, runtime.handle().clone()),
+            source: Connector::new(identity, inbox),
             replicas: Registry::default(),
             serving: ServingState::not(""),
             disk: Disk::start(opened.files, opened.index, &reader, answers),

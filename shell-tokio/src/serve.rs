@@ -151,11 +151,7 @@ impl Base<'_> {
         let registry = Registry::default();
         let outlets = Outlets {
             peers: self.peers(&reader),
-            source: source::Connector::new(
-                self.source_identity(),
-                inbox.clone(),
-                tokio::runtime::Handle::current(),
-            ),
+            source: source::Connector::new(self.source_identity(), inbox.clone()),
             replicas: registry.clone(),
             serving: serving.clone(),
             disk: Disk::start(opened.files, opened.index, &reader, answers),

@@ -53,7 +53,6 @@ pub struct Identity {
 pub struct Connector {
     identity: Identity,
     inbox: Inbox,
-    runtime: tokio::runtime::Handle,
     running: Option<Running>,
 }
 
@@ -70,17 +69,17 @@ impl Drop for Running {
 }
 
 impl Connector {
-    /// Connections run on `runtime` and report to `inbox`.
-    pub fn new(identity: Identity, inbox: Inbox, runtime: tokio::runtime::Handle) -> Connector {
+    /// Connections report to `inbox`.
+    pub fn new(identity: Identity, inbox: Inbox) -> Connector {
         Connector {
             identity,
             inbox,
-            runtime,
             running: None,
         }
     }
 
-    /// Takes an order; never waits.
+    /// Takes an order; never waits. A connection runs on the thread that gives the order, the node's: what it
+    /// reads is the node's next step, and another thread would have to be woken in between.
     pub fn carry_out(&mut self, effect: SourceEffect) {
         match effect {
             SourceEffect::Connect { epoch, definition } => {
@@ -92,7 +91,7 @@ impl Connector {
                     orders: received,
                 };
                 let run = connection.run(self.identity.clone(), definition);
-                let task = self.runtime.spawn(run);
+                let task = tokio::spawn(run);
                 self.running = Some(Running {
                     epoch,
                     orders,

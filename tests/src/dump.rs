@@ -167,6 +167,21 @@ impl Dump {
         }
     }
 
+    /// Reads on to the end of a transaction, and returns its GTID.
+    ///
+    /// # Panics
+    /// As [`read`](Self::read).
+    pub fn read_gtid(&mut self) -> Gtid {
+        let mut open = None;
+        loop {
+            match (self.read(), open) {
+                (Event::Gtid(gtid), _) => open = Some(gtid),
+                (Event::Xid, Some(gtid)) => return gtid,
+                (Event::Xid, None) => {}
+            }
+        }
+    }
+
     /// Reads on until so many transactions have begun in all, and returns the bytes read. It looks at
     /// nothing but lengths and types, to leave the processor to the server.
     ///

@@ -154,13 +154,17 @@ pub fn read_into(bytes: &mut Vec<u8>, file: &File, offset: u64, len: usize) -> i
 }
 
 /// Writes the parts one after the other at `offset`.
-pub fn write_at(file: &File, mut offset: u64, parts: &[Bytes]) -> io::Result<()> {
+pub fn write_at(file: &File, offset: u64, parts: &[Bytes]) -> io::Result<()> {
     let mut slices: Vec<IoSlice<'_>> = parts
         .iter()
         .filter(|part| !part.is_empty())
         .map(|part| IoSlice::new(part))
         .collect();
-    let mut rest = &mut slices[..];
+    write_slices(file, offset, &mut slices)
+}
+
+/// Like [`write_at`], of slices none of which is empty.
+pub fn write_slices(file: &File, mut offset: u64, mut rest: &mut [IoSlice<'_>]) -> io::Result<()> {
     while !rest.is_empty() {
         let now = rest.len().min(SLICES_MAX);
         match os::write_at(file, &rest[..now], offset) {

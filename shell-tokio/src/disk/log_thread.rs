@@ -16,6 +16,7 @@ use tracing::warn;
 
 use super::Answers;
 use super::cache::Cache;
+use super::direct::Direct;
 use super::files::{self, Files};
 use crate::os::{self, File};
 
@@ -58,6 +59,7 @@ pub(super) struct LogThread {
     stop: Arc<AtomicBool>,
     /// Written to since they were last made durable.
     dirty: BTreeMap<SegmentId, Arc<File>>,
+    direct: Direct,
     full: bool,
 }
 
@@ -74,6 +76,7 @@ impl LogThread {
             answers,
             stop,
             dirty: BTreeMap::new(),
+            direct: Direct::default(),
             full: false,
         }
     }
@@ -154,7 +157,10 @@ impl LogThread {
     ) -> Result<(), Trouble> {
         let file = self.files.get(segment);
         let file = file.map_err(|error| self.broken("opened", segment, &error))?;
-        while let Err(error) = files::write_at(&file, offset, parts) {
+        while let Err(error) = self
+            .direct
+            .write_at(&self.files, segment, &file, offset, parts)
+        {
             self.wait_for_space("written", segment, &error).await?;
         }
         self.not_full();

@@ -6,6 +6,7 @@
 //! the file it is in the hot cache.
 
 mod cache;
+mod direct;
 pub(crate) mod files;
 pub mod index;
 mod index_thread;

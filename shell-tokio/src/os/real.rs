@@ -2,6 +2,7 @@
 
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -12,7 +13,7 @@ pub use std::fs::{
 use axum::serve::Listener;
 use rand::distr::{Distribution, StandardUniform};
 use rustix::buffer::spare_capacity;
-use rustix::fs::FallocateFlags;
+use rustix::fs::{FallocateFlags, OFlags};
 use rustix::io::Errno;
 pub use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -27,6 +28,15 @@ pub fn lock(file: &File) -> io::Result<()> {
 /// Makes the names in a folder durable.
 pub fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
+}
+
+/// Opens a file for writes past the page cache. An error of kind `InvalidInput`: the file system has none.
+pub fn open_direct(path: &Path) -> io::Result<File> {
+    let flags = OFlags::DIRECT.bits() as i32;
+    OpenOptions::new()
+        .write(true)
+        .custom_flags(flags)
+        .open(path)
 }
 
 /// Gives a file its length, with all its blocks where the file system can do that.
@@ -104,7 +114,9 @@ pub fn spawn(name: &str, run: impl Future<Output = ()> + Send + 'static) -> Thre
             .enable_all()
             .build();
         let runtime = runtime.expect("the system has room for timers and sockets");
-        runtime.block_on(run);
+        // As a task: one that others wake often is cheaper to wake than what the runtime itself waits for.
+        let run = runtime.spawn(run);
+        let _ = runtime.block_on(run);
     };
     thread
         .spawn(body)

@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use kingbus_core::gtid::{Gtid, Tsid, Uuid};
-use kingbus_tests::dump::{Dump, Event};
+use kingbus_tests::dump::Dump;
 use kingbus_tests::kingbus::Cluster;
 use kingbus_tests::load;
 use kingbus_tests::mysqld::Server;
@@ -15,8 +15,8 @@ use kingbus_tests::scratch::Scratch;
 use kingbus_tests::wait::seconds;
 use mysql::prelude::Queryable;
 
-use super::Arguments;
 use super::figures::{Figures, percentile};
+use super::{Arguments, limits, plain};
 
 /// Transactions a second, and connections that send them.
 const LOADS: [(u64, u64); 2] = [(200, 1), (2_000, 8)];
@@ -29,7 +29,8 @@ const LARGE_BYTES: u64 = 1_000_000;
 const OTHER_ID: u32 = 920_000;
 
 /// Both loads, read from the source and through a node that does not lead: when that has nothing else to do,
-/// and while it serves a backlog to another reader, over and over.
+/// and while it serves a backlog to another reader, over and over. Then the same with the plainest program of
+/// the same job in the place of the nodes.
 pub fn latency(arguments: &Arguments, figures: &mut Figures) {
     println!("from a commit's sending until a reader has it");
     let scratch = Scratch::new("latency");
@@ -37,12 +38,6 @@ pub fn latency(arguments: &Arguments, figures: &mut Figures) {
     let source = Server::start(&scratch, "source", &FLAGS);
     load::prepare(&source);
     cluster.follow(source.port(), "earliest");
-    cluster.wait_source("streaming", seconds(30));
-    let follower = (cluster.leader() + 1) % cluster.nodes.len();
-    let ports = [
-        ("direct", source.port()),
-        ("3_nodes", cluster.nodes[follower].port()),
-    ];
     let backlog = arguments.backlog_bytes() / LARGE_BYTES;
     source.run(&[
         "CREATE TABLE load_.backlog (n INT PRIMARY KEY, v LONGBLOB)",
@@ -53,33 +48,46 @@ pub fn latency(arguments: &Arguments, figures: &mut Figures) {
         ),
         "CALL load_.fill()",
     ]);
-    let seconds = if arguments.quick { 2 } else { 20 };
     let mut round = 0;
     for _ in 0..arguments.runs() {
-        for (rate, writers) in LOADS {
-            for served in ["", "_backlog"] {
-                round += 1;
-                cluster.wait_executed(&source.executed(), kingbus_tests::wait::seconds(60));
-                let run = Run {
-                    round,
-                    rate,
-                    writers,
-                    seconds,
-                };
-                let other = (!served.is_empty()).then(|| Other::start(ports[1].1, backlog));
-                let all = measure(&source, &ports, run);
-                if let Some(other) = other {
-                    other.stop();
-                }
-                for ((name, _), mut times) in ports.iter().zip(all) {
-                    times.sort_by(f64::total_cmp);
-                    for (share, percent) in [(0.5, "p50"), (0.99, "p99")] {
-                        let name = format!("latency_{name}_{rate}{served}_{percent}_ms");
-                        figures.add(&name, "ms", percentile(&times, share));
-                    }
+        cluster.wait_source("streaming", seconds(30));
+        let follower = (cluster.leader() + 1) % cluster.nodes.len();
+        let port = cluster.nodes[follower].port();
+        for load in loads(arguments, &mut round) {
+            cluster.wait_executed(&source.executed(), seconds(60));
+            let again = move || {
+                Dump::start(port, OTHER_ID, "").read_transactions(backlog);
+            };
+            let other = load.backlog.then(|| Other::start(again));
+            let dump = Dump::start(port, SERVER_ID + 1, &source.executed());
+            let [direct, ours] = measure(&source, load, Reader::Dump(dump));
+            other.into_iter().for_each(Other::stop);
+            for (which, times) in [("direct", &direct), ("3_nodes", &ours)] {
+                for (share, percent) in [(0.5, "p50"), (0.99, "p99")] {
+                    let name = format!("latency_{which}_{}_{percent}_ms", load.name());
+                    figures.add(&name, "ms", percentile(times, share));
                 }
             }
         }
+        cluster.admin("DELETE", "/source", "").expect("an answer");
+        for load in loads(arguments, &mut round) {
+            let bytes = arguments.backlog_bytes();
+            let again = move || {
+                limits::loopback(bytes, 1, limits::READ_BYTES);
+            };
+            let other = load.backlog.then(|| Other::start(again));
+            let dump = Dump::start(source.port(), SERVER_ID + 1, &source.executed());
+            let chain = plain::start(dump, load.transactions(), scratch.path());
+            let [direct, plain] = measure(&source, load, Reader::Plain(chain));
+            other.into_iter().for_each(Other::stop);
+            let added = percentile(&plain, 0.5) - percentile(&direct, 0.5);
+            figures.add(
+                &format!("latency_plain_{}_added_ms", load.name()),
+                "ms",
+                added,
+            );
+        }
+        cluster.follow(source.port(), "earliest");
     }
 }
 
@@ -90,12 +98,12 @@ struct Other {
 }
 
 impl Other {
-    fn start(port: u16, transactions: u64) -> Other {
+    fn start(once: impl Fn() + Send + 'static) -> Other {
         let end = Arc::new(AtomicBool::new(false));
         let ends = Arc::clone(&end);
         let reader = thread::spawn(move || {
             while !ends.load(Ordering::SeqCst) {
-                Dump::start(port, OTHER_ID, "").read_transactions(transactions);
+                once();
             }
         });
         Other { end, reader }
@@ -107,43 +115,82 @@ impl Other {
     }
 }
 
+/// What happens while times are taken.
 #[derive(Clone, Copy)]
-struct Run {
+struct Load {
     round: u64,
     /// Transactions a second.
     rate: u64,
     writers: u64,
     seconds: u64,
+    /// Whether another reader takes a backlog.
+    backlog: bool,
+}
+
+impl Load {
+    fn name(&self) -> String {
+        format!(
+            "{}{}",
+            self.rate,
+            if self.backlog { "_backlog" } else { "" }
+        )
+    }
+
+    /// Of each writer.
+    fn each(&self) -> u64 {
+        self.rate * self.seconds / self.writers
+    }
+
+    fn transactions(&self) -> u64 {
+        self.each() * self.writers
+    }
+}
+
+/// The loads of a run, each with the number of a round of its own.
+fn loads(arguments: &Arguments, round: &mut u64) -> Vec<Load> {
+    let seconds = if arguments.quick { 2 } else { 20 };
+    let mut loads = Vec::new();
+    for (rate, writers) in LOADS {
+        for backlog in [false, true] {
+            *round += 1;
+            loads.push(Load {
+                round: *round,
+                rate,
+                writers,
+                seconds,
+                backlog,
+            });
+        }
+    }
+    loads
+}
+
+/// Who sees transactions.
+enum Reader {
+    Dump(Dump),
+    Plain(plain::Reader),
 }
 
 /// When each transaction of a writer was sent, in nanoseconds since the start, by number.
 type Sent = Arc<Vec<AtomicU64>>;
 
-/// The milliseconds of each transaction, for each reader.
-fn measure(source: &Server, ports: &[(&str, u16)], run: Run) -> Vec<Vec<f64>> {
-    let executed = source.executed();
-    let each = run.rate * run.seconds / run.writers;
-    let sent: Vec<Sent> = (0..run.writers)
-        .map(|_| Arc::new((0..=each).map(|_| AtomicU64::new(0)).collect()))
+/// The milliseconds of each transaction, ascending: for a reader of the source itself, and for the other.
+fn measure(source: &Server, load: Load, other: Reader) -> [Vec<f64>; 2] {
+    let sent: Vec<Sent> = (0..load.writers)
+        .map(|_| Arc::new((0..=load.each()).map(|_| AtomicU64::new(0)).collect()))
         .collect();
     let start = Instant::now();
-    let readers: Vec<JoinHandle<Vec<f64>>> = ports
-        .iter()
-        .enumerate()
-        .map(|(n, (_, port))| {
-            let dump = Dump::start(*port, SERVER_ID + n as u32, &executed);
-            let sent = sent.clone();
-            thread::spawn(move || read(dump, start, run, each, &sent))
-        })
-        .collect();
+    let direct = Reader::Dump(Dump::start(source.port(), SERVER_ID, &source.executed()));
+    let readers = [direct, other].map(|reader| {
+        let sent = sent.clone();
+        thread::spawn(move || read(reader, start, load, &sent))
+    });
     thread::scope(|scope| {
         for (writer, sent) in (0..).zip(&sent) {
-            scope.spawn(move || write(source, start, run, writer, sent));
+            scope.spawn(move || write(source, start, load, writer, sent));
         }
     });
-    let all = readers.into_iter();
-    all.map(|reader| reader.join().expect("a reader that did not fail"))
-        .collect()
+    readers.map(|reader| reader.join().expect("a reader that did not fail"))
 }
 
 /// The UUID under which a writer commits in a run.
@@ -153,11 +200,11 @@ fn uuid(round: u64, writer: u64) -> Uuid {
     Uuid(bytes)
 }
 
-fn write(source: &Server, start: Instant, run: Run, writer: u64, sent: &Sent) {
+fn write(source: &Server, start: Instant, load: Load, writer: u64, sent: &Sent) {
     let mut conn = source.connect();
-    let tsid = Tsid::untagged(uuid(run.round, writer));
-    let pause = Duration::from_secs(1) * run.writers as u32 / run.rate as u32;
-    let worker = 1_000 * run.round + writer;
+    let tsid = Tsid::untagged(uuid(load.round, writer));
+    let pause = Duration::from_secs(1) * load.writers as u32 / load.rate as u32;
+    let worker = 1_000 * load.round + writer;
     let begin = Instant::now();
     for gno in 1..sent.len() as u64 {
         let due = begin + pause * gno as u32;
@@ -171,22 +218,21 @@ fn write(source: &Server, start: Instant, run: Run, writer: u64, sent: &Sent) {
     }
 }
 
-fn read(mut dump: Dump, start: Instant, run: Run, each: u64, sent: &[Sent]) -> Vec<f64> {
+fn read(reader: Reader, start: Instant, load: Load, sent: &[Sent]) -> Vec<f64> {
     let mut times = Vec::new();
-    let mut open = None;
-    while (times.len() as u64) < each * run.writers {
-        match (dump.read(), open.take()) {
-            (Event::Gtid(gtid), _) => open = Some(gtid),
-            (Event::Xid, Some(Gtid { tsid, gno })) => {
-                let seen = start.elapsed().as_nanos() as u64;
-                let writer = (0..run.writers).find(|w| tsid == Tsid::untagged(uuid(run.round, *w)));
-                if let Some(writer) = writer {
-                    let sent = sent[writer as usize][gno as usize].load(Ordering::SeqCst);
-                    times.push((seen - sent) as f64 / 1e6);
-                }
-            }
-            (Event::Xid, None) => {}
+    let mut seen = |Gtid { tsid, gno }: Gtid| {
+        let seen = start.elapsed().as_nanos() as u64;
+        let writer = (0..load.writers).find(|w| tsid == Tsid::untagged(uuid(load.round, *w)));
+        if let Some(writer) = writer {
+            let sent = sent[writer as usize][gno as usize].load(Ordering::SeqCst);
+            times.push((seen - sent) as f64 / 1e6);
         }
+        times.len() as u64 == load.transactions()
+    };
+    match reader {
+        Reader::Plain(reader) => reader.read(seen),
+        Reader::Dump(mut dump) => while !seen(dump.read_gtid()) {},
     }
+    times.sort_by(f64::total_cmp);
     times
 }

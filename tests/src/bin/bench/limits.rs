@@ -16,7 +16,7 @@ use super::figures::{Figures, cpu_s_per_gb, percentile, rate};
 /// Bytes sent through the loopback at once.
 const PIECE_BYTES: usize = 64 * 1024;
 /// Bytes that the benchmark's reader takes from its socket at once.
-const READ_BYTES: usize = 256 * 1024;
+pub const READ_BYTES: usize = 256 * 1024;
 /// Short writes whose time is taken.
 const SYNCS: u64 = 1_000;
 /// Short writes with a pause between them, and the pause: as the commits of a quiet source come.
@@ -80,7 +80,7 @@ fn short_writes(count: u64, pause: Duration) -> Vec<f64> {
 
 /// So many connections at once, from threads that only write to threads that only read: how fast so many
 /// bytes in all come over, and what processor time both ends need for a gigabyte.
-fn loopback(bytes: u64, connections: u64, read_bytes: usize) -> (f64, f64) {
+pub fn loopback(bytes: u64, connections: u64, read_bytes: usize) -> (f64, f64) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
     let port = listener.local_addr().expect("its address").port();
     let (start, cpu) = (Instant::now(), own_cpu());

@@ -11,6 +11,7 @@ mod hour;
 mod latency;
 mod limits;
 mod memory;
+mod plain;
 mod simulator;
 mod targets;
 mod tib;

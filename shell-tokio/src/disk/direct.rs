@@ -1,0 +1,214 @@
+//! Long writes past the page cache (`O_DIRECT`), where the file system can do that.
+//!
+//! ```text
+//!  |  head  |           whole blocks            |  tail  |
+//!  cached   from a buffer of our own, to the disk  cached
+//! ```
+//!
+//! The page cache takes a page for every 4 KiB that is written, long before anybody reads it, and gives up
+//! others for it: most of what a node does in the kernel while much comes in. Whoever reads what was written
+//! finds it in the hot cache, or reads it once. Short writes stay with the page cache: several of them fill a
+//! block.
+//!
+//! The two ways meet in no block. A direct write gives up what the cache had of its blocks (open(2), NOTES), so
+//! that readers behind it see it.
+
+use std::io::{self, IoSlice};
+
+use bytes::Bytes;
+use kingbus_core::types::SegmentId;
+use tracing::info;
+
+use super::files::{self, Files};
+use crate::os::{self, File};
+
+/// Shorter writes go through the page cache.
+pub const DIRECT_BYTES_MIN: usize = 128 << 10;
+
+/// Of what place, length and memory of a direct write are multiples: no file system here asks for more
+/// (`statx(2)`, `STATX_DIOALIGN`).
+const BLOCK_BYTES: usize = 4096;
+
+/// Bytes copied and written at once.
+const BUFFER_BYTES: usize = 1 << 20;
+
+/// Writes to the segment at the log's end.
+#[derive(Debug, Default)]
+pub(super) struct Direct {
+    /// That segment, once there was something to be written directly.
+    open: Option<(SegmentId, File)>,
+    /// Room for [`BUFFER_BYTES`] from a block's boundary on.
+    buffer: Vec<u8>,
+    /// The file system cannot do it.
+    refused: bool,
+}
+
+impl Direct {
+    /// Writes the parts one after the other at `offset` of a segment, which `file` is as well.
+    pub(super) fn write_at(
+        &mut self,
+        files: &Files,
+        segment: SegmentId,
+        file: &File,
+        offset: u64,
+        parts: &[Bytes],
+    ) -> io::Result<()> {
+        let len: usize = parts.iter().map(Bytes::len).sum();
+        if self.refused || len < DIRECT_BYTES_MIN {
+            return files::write_at(file, offset, parts);
+        }
+        let blocks_at = offset.next_multiple_of(BLOCK_BYTES as u64);
+        let (head, mut blocks) = split(parts.to_vec(), (blocks_at - offset) as usize);
+        let blocks_len = (len - (blocks_at - offset) as usize) / BLOCK_BYTES * BLOCK_BYTES;
+        let tail;
+        (blocks, tail) = split(blocks, blocks_len);
+        files::write_at(file, offset, &head)?;
+        match self.write_blocks(files, segment, blocks_at, &blocks) {
+            Err(error) if is_refusal(&error) => {
+                info!("segments are written through the page cache: direct writes: {error}");
+                (self.refused, self.open) = (true, None);
+                files::write_at(file, blocks_at, &blocks)?;
+            }
+            written => written?,
+        }
+        files::write_at(file, blocks_at + blocks_len as u64, &tail)
+    }
+
+    fn write_blocks(
+        &mut self,
+        files: &Files,
+        segment: SegmentId,
+        mut offset: u64,
+        blocks: &[Bytes],
+    ) -> io::Result<()> {
+        let file = match self.open.take() {
+            Some((open, file)) if open == segment => file,
+            Some(_) | None => os::open_direct(&files.path(segment))?,
+        };
+        self.buffer.resize(BUFFER_BYTES + BLOCK_BYTES, 0);
+        let boundary = self.buffer.as_ptr().align_offset(BLOCK_BYTES);
+        let buffer = &mut self.buffer[boundary..][..BUFFER_BYTES];
+        let mut filled = 0;
+        for mut part in blocks.iter().map(|part| &part[..]) {
+            while !part.is_empty() {
+                let (now, later) = part.split_at(part.len().min(BUFFER_BYTES - filled));
+                buffer[filled..][..now.len()].copy_from_slice(now);
+                filled += now.len();
+                part = later;
+                if filled == BUFFER_BYTES {
+                    files::write_slices(&file, offset, &mut [IoSlice::new(buffer)])?;
+                    offset += filled as u64;
+                    filled = 0;
+                }
+            }
+        }
+        if filled > 0 {
+            files::write_slices(&file, offset, &mut [IoSlice::new(&buffer[..filled])])?;
+        }
+        self.open = Some((segment, file));
+        Ok(())
+    }
+}
+
+/// The first `len` bytes, and the others.
+fn split(parts: Vec<Bytes>, mut len: usize) -> (Vec<Bytes>, Vec<Bytes>) {
+    let (mut before, mut behind) = (Vec::new(), Vec::new());
+    for mut part in parts {
+        let now = part.split_to(len.min(part.len()));
+        len -= now.len();
+        before.push(now);
+        behind.push(part);
+    }
+    (before, behind)
+}
+
+/// Whether the file system does not write directly, or not in blocks of this length.
+fn is_refusal(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SEGMENT: SegmentId = SegmentId(7);
+    const SEGMENT_BYTES: u64 = 8 << 20;
+
+    /// Writes parts of these lengths, each of another byte, one write after the other, and compares the whole
+    /// file, as readers see it, with what it should be. `refused`: by the file system.
+    fn compare(writes: &[Vec<usize>], refused: bool) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let files = Files::open(folder.path()).expect("opened");
+        files.create(SEGMENT, SEGMENT_BYTES).expect("made");
+        let file = files.get(SEGMENT).expect("there");
+        let mut direct = Direct {
+            refused,
+            ..Direct::default()
+        };
+        let mut model = Vec::new();
+        for write in writes {
+            let parts: Vec<Bytes> = (0_u8..)
+                .zip(write)
+                .map(|(n, len)| Bytes::from(vec![model.len() as u8 ^ n | 1; *len]))
+                .collect();
+            let offset = model.len() as u64;
+            direct
+                .write_at(&files, SEGMENT, &file, offset, &parts)
+                .expect("written");
+            model.extend(parts.concat());
+            // Somebody reads, and has the pages behind it cached.
+            let read = files::read_at(&file, 0, SEGMENT_BYTES as usize).expect("read");
+            assert!(read[..model.len()] == model[..], "the last write is read");
+            assert!(read[model.len()..].iter().all(|byte| *byte == 0));
+        }
+    }
+
+    fn writes() -> impl Strategy<Value = Vec<Vec<usize>>> {
+        let len = prop_oneof![0..200_usize, 4000..9000_usize, 100_000..1_100_000_usize];
+        let write = proptest::collection::vec(len, 1..4);
+        proptest::collection::vec(write, 1..5).prop_filter("too long", |writes| {
+            writes.iter().flatten().sum::<usize>() < SEGMENT_BYTES as usize
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        #[test]
+        fn long_and_short_writes_are_read_back(writes in writes(), refused: bool) {
+            compare(&writes, refused);
+        }
+    }
+
+    #[test]
+    fn write_of_whole_blocks_and_one_that_ends_in_the_next() {
+        compare(
+            &[vec![256 << 10], vec![1 << 20, (1 << 20) + 1], vec![5]],
+            false,
+        );
+    }
+
+    #[test]
+    fn refused_blocks_go_through_the_cache() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let files = Files::open(folder.path()).expect("opened");
+        files.create(SEGMENT, SEGMENT_BYTES).expect("made");
+        let file = files.get(SEGMENT).expect("there");
+        let mut direct = Direct::default();
+        // The path of another segment: no file, which is no refusal.
+        let part = [Bytes::from(vec![3; DIRECT_BYTES_MIN])];
+        let missing = direct.write_at(&files, SegmentId(8), &file, 0, &part);
+        assert_eq!(
+            missing.expect_err("no file").kind(),
+            io::ErrorKind::NotFound
+        );
+        assert!(!direct.refused);
+        let refusal = io::Error::from(rustix::io::Errno::INVAL);
+        assert!(is_refusal(&refusal) && !is_refusal(&io::ErrorKind::StorageFull.into()));
+    }
+}
