@@ -115,7 +115,7 @@ impl<'a> Connection<'a> {
             address,
             session,
             dump: None,
-            out: Outbox::default(),
+            out: Outbox::of_one_among(usize::MAX),
             drained: 0,
             heard: Instant::now(),
             said_anything: false,
@@ -209,7 +209,13 @@ impl<'a> Connection<'a> {
         let id = ReplicaId(u64::from(self.number));
         let (to, effects) = mpsc::unbounded_channel();
         let (registry, inbox) = (self.port.registry.clone(), self.port.inbox.clone());
-        registry.dumps().insert(id, to);
+        let clients = {
+            let mut dumps = registry.dumps();
+            dumps.insert(id, to);
+            dumps.len()
+        };
+        assert!(self.out.is_empty(), "what was said before is written");
+        self.out = Outbox::of_one_among(clients);
         let client = request.client.clone();
         info!(
             "replica {client} (server id {}) asks for the binlog",

@@ -6,19 +6,37 @@ use tokio::io::AsyncWriteExt;
 
 use crate::os::TcpStream;
 
-/// So many bytes are gathered before they are written.
-const OUTBOX_BYTES: usize = 64 << 10;
+/// So many bytes are gathered before they are written: the more, the fewer calls of the system, and the seldomer
+/// is the client woken.
+const GATHERED_BYTES_MAX: usize = 256 << 10;
+/// With many clients it is less, so that all of them together do not need much more than this.
+const GATHERED_BYTES_OF_ALL: usize = 8 << 20;
+/// But not less than this.
+const GATHERED_BYTES_MIN: usize = 64 << 10;
 
 /// Bytes for a socket.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Outbox {
     bytes: Vec<u8>,
+    /// So many are gathered.
+    room: usize,
     /// How many of them are for the socket, and how many of these are gone.
     filled: usize,
     written: usize,
 }
 
 impl Outbox {
+    /// For one of so many clients, itself among them.
+    pub(super) fn of_one_among(clients: usize) -> Outbox {
+        let room = GATHERED_BYTES_OF_ALL / clients.max(1);
+        Outbox {
+            bytes: Vec::new(),
+            room: room.clamp(GATHERED_BYTES_MIN, GATHERED_BYTES_MAX),
+            filled: 0,
+            written: 0,
+        }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.filled == 0
     }
@@ -35,8 +53,8 @@ impl Outbox {
 
     /// Where bytes may be added, to be followed by [`added`](Self::added).
     pub(super) fn room(&mut self) -> &mut [u8] {
-        if self.bytes.len() < OUTBOX_BYTES {
-            self.bytes.resize(OUTBOX_BYTES, 0);
+        if self.bytes.len() < self.room {
+            self.bytes.resize(self.room, 0);
         }
         &mut self.bytes[self.filled..]
     }
@@ -74,5 +92,22 @@ impl Outbox {
             (self.filled, self.written) = (0, 0);
         }
         Ok(written - of_gathered)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_clients_gather_much_and_many_not_too_much_together() {
+        let room = |clients| Outbox::of_one_among(clients).room().len();
+        assert_eq!(
+            [1, 32, 64, 128, 5000].map(room),
+            [256, 256, 128, 64, 64].map(|kib| kib << 10)
+        );
+        // They come one after the other.
+        let all: usize = (1..=256).map(room).sum();
+        assert!(all < 28 << 20, "{all}");
     }
 }
