@@ -21,7 +21,7 @@ pub fn frame_bytes(
     bytes.extend_from_slice(&frame.head);
     for body in &frame.bodies {
         match body {
-            Body::Bytes(body) => bytes.extend_from_slice(body),
+            Body::Bytes(body, _) => bytes.extend_from_slice(body),
             Body::Span(span) => bytes.extend_from_slice(&read(*span)?),
         }
     }

@@ -1,7 +1,7 @@
 //! Messages between nodes.
 
 use bytes::{Bytes, BytesMut};
-use kingbus_core::node::peer::{Body, Envelope, Frame};
+use kingbus_core::node::peer::{Body, Envelope, Frame, set_entry_crc};
 use kingbus_core::types::{DiskId, Index, NodeId};
 use raft::eraftpb::{Entry, Message, MessageType};
 
@@ -43,7 +43,7 @@ pub(crate) fn wire(frame: Frame, stored: &dyn Fn(kingbus_core::types::Span) -> B
     bytes.extend_from_slice(&frame.head);
     for body in frame.bodies {
         match body {
-            Body::Bytes(body) => bytes.extend_from_slice(&body),
+            Body::Bytes(body, _) => bytes.extend_from_slice(&body),
             Body::Span(span) => bytes.extend_from_slice(&stored(span)),
         }
     }
@@ -51,11 +51,15 @@ pub(crate) fn wire(frame: Frame, stored: &dyn Fn(kingbus_core::types::Span) -> B
 }
 
 fn entries(count: u64, body: &Bytes) -> Vec<Entry> {
-    let entry = |index| Entry {
-        index,
-        term: 3,
-        data: body.clone(),
-        ..Entry::default()
+    let entry = |index| {
+        let mut entry = Entry {
+            index,
+            term: 3,
+            data: body.clone(),
+            ..Entry::default()
+        };
+        set_entry_crc(&mut entry);
+        entry
     };
     (1..=count).map(entry).collect()
 }

@@ -13,6 +13,7 @@ use super::catalog::{Command, Identity, SourceFacts, Start};
 use super::config::{RETRY_MS_MAX, RETRY_MS_MIN};
 use super::index::Content;
 use super::meta::{Change, Meta};
+use super::peer::set_entry_crc;
 use super::port::{Effect, SourceEffect, SourceInput, StoredFile};
 use crate::gtid::GtidSet;
 use crate::planted::{Bug, planted};
@@ -366,12 +367,11 @@ fn proposal(from: u64, data: Bytes) -> Message {
         from,
         ..Message::default()
     };
-    message.set_entries(
-        vec![Entry {
-            data,
-            ..Entry::default()
-        }]
-        .into(),
-    );
+    let mut entry = Entry {
+        data,
+        ..Entry::default()
+    };
+    set_entry_crc(&mut entry);
+    message.set_entries(vec![entry].into());
     message
 }

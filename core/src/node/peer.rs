@@ -64,8 +64,8 @@ pub struct Frame {
 /// A payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Body {
-    /// Here it is.
-    Bytes(Bytes),
+    /// Here it is, with its CRC32C.
+    Bytes(Bytes, u32),
     /// To be read from this node's log.
     Span(Span),
 }
@@ -74,7 +74,7 @@ impl Frame {
     /// Length of the whole frame, in bytes.
     pub fn len(&self) -> usize {
         let bodies = self.bodies.iter().map(|body| match body {
-            Body::Bytes(bytes) => bytes.len(),
+            Body::Bytes(bytes, _) => bytes.len(),
             Body::Span(span) => span.len as usize,
         });
         self.head.len() + bodies.sum::<usize>()
@@ -130,6 +130,11 @@ pub fn entry_span(entry: &Entry) -> Option<Span> {
     reader.is_empty().then_some(span)
 }
 
+/// Notes the CRC32C of an entry's payload, which is here: it is needed by the log, and for each follower.
+pub fn set_entry_crc(entry: &mut Entry) {
+    entry.context = entry_crc_context(&crc32c::crc32c(&entry.data));
+}
+
 /// Says what the CRC32C of an entry's payload is.
 fn entry_crc_context(crc: &u32) -> Bytes {
     Bytes::copy_from_slice(&crc.to_le_bytes())
@@ -165,7 +170,7 @@ impl Envelope {
         head.extend_from_slice(&(bodies.len() as u32).to_le_bytes());
         for body in &bodies {
             let len = match body {
-                Body::Bytes(bytes) => bytes.len() as u32,
+                Body::Bytes(bytes, _) => bytes.len() as u32,
                 Body::Span(span) => span.len,
             };
             head.extend_from_slice(&len.to_le_bytes());
@@ -202,12 +207,15 @@ impl Envelope {
 }
 
 fn take_body(entry: &mut Entry) -> Body {
-    let span = entry_span(entry);
-    entry.context = Bytes::new();
-    match span {
+    let body = match entry_span(entry) {
         Some(span) => Body::Span(span),
-        None => Body::Bytes(std::mem::take(&mut entry.data)),
-    }
+        None => {
+            let crc = entry_crc(entry);
+            Body::Bytes(std::mem::take(&mut entry.data), crc)
+        }
+    };
+    entry.context = Bytes::new();
+    body
 }
 
 fn parse_head(frame: &[u8]) -> Result<(usize, Vec<usize>, Envelope), PeerError> {
@@ -275,7 +283,7 @@ mod tests {
         };
         let frame = envelope.into_frame();
         let bodies = frame.bodies.into_iter().map(|body| match body {
-            Body::Bytes(bytes) => bytes,
+            Body::Bytes(bytes, _) => bytes,
             Body::Span(span) => panic!("{span:?} is no payload"),
         });
         [frame.head]

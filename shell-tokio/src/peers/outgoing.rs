@@ -143,7 +143,7 @@ impl Link {
         let mut payloads = Vec::with_capacity(1 + frame.bodies.len());
         for body in frame.bodies {
             let stored = match body {
-                Body::Bytes(bytes) => Ok(Stored::new(bytes)),
+                Body::Bytes(bytes, crc) => Ok(Stored { bytes, crc }),
                 Body::Span(span) => self.reader.read(span).await,
             };
             match stored {
