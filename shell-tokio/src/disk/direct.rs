@@ -10,8 +10,8 @@
 //! finds it in the hot cache, or reads it once. Short writes stay with the page cache: several of them fill a
 //! block.
 //!
-//! The two ways meet in no block. A direct write gives up what the cache had of its blocks (open(2), NOTES), so
-//! that readers behind it see it.
+//! The two ways meet in no block. A direct write gives up what the cache had of its blocks (open(2), NOTES),
+//! so that readers behind it see it.
 
 use std::io::{self, IoSlice};
 

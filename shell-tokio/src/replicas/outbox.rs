@@ -6,8 +6,8 @@ use tokio::io::AsyncWriteExt;
 
 use crate::os::TcpStream;
 
-/// So many bytes are gathered before they are written: the more, the fewer calls of the system, and the seldomer
-/// is the client woken.
+/// So many bytes are gathered before they are written: the more, the fewer calls of the system, and the
+/// seldomer is the client woken.
 const GATHERED_BYTES_MAX: usize = 256 << 10;
 /// With many clients it is less, so that all of them together do not need much more than this.
 const GATHERED_BYTES_OF_ALL: usize = 8 << 20;

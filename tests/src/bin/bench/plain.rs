@@ -1,6 +1,6 @@
-//! The plainest program that does with a commit what a cluster has to do: what three nodes add to latency, with
-//! nothing but the system calls in between. It reads the source, writes a record of each transaction durably in
-//! three files, and gives it to a reader of another place once two of three have it.
+//! The plainest program that does with a commit what a cluster has to do: what three nodes add to latency,
+//! with nothing but the system calls in between. It reads the source, writes a record of each transaction
+//! durably in three files, and gives it to a reader of another place once two of three have it.
 //!
 //! ```text
 //!  source -> leader -+-> file 1 -----------+
@@ -9,7 +9,8 @@
 //! ```
 //!
 //! Threads that block, one for each thing that is waited for; connections over the loopback; no checks, no
-//! index, no elections, nothing kept for those who come later. Whoever finds several records takes them together.
+//! index, no elections, nothing kept for those who come later. Whoever finds several records takes them
+//! together.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
