@@ -57,20 +57,31 @@ impl Direct {
         if self.refused || len < DIRECT_BYTES_MIN {
             return files::write_at(file, offset, parts);
         }
-        let blocks_at = offset.next_multiple_of(BLOCK_BYTES as u64);
-        let (head, mut blocks) = split(parts.to_vec(), (blocks_at - offset) as usize);
-        let blocks_len = (len - (blocks_at - offset) as usize) / BLOCK_BYTES * BLOCK_BYTES;
-        let tail;
-        (blocks, tail) = split(blocks, blocks_len);
-        files::write_at(file, offset, &head)?;
-        match self.write_blocks(files, segment, blocks_at, &blocks) {
+        match self.write_past_cache(files, segment, file, offset, parts) {
             Err(error) if is_refusal(&error) => {
                 info!("segments are written through the page cache: direct writes: {error}");
                 (self.refused, self.open) = (true, None);
-                files::write_at(file, blocks_at, &blocks)?;
+                files::write_at(file, offset, parts)
             }
-            written => written?,
+            written => written,
         }
+    }
+
+    fn write_past_cache(
+        &mut self,
+        files: &Files,
+        segment: SegmentId,
+        file: &File,
+        offset: u64,
+        parts: &[Bytes],
+    ) -> io::Result<()> {
+        let blocks_at = offset.next_multiple_of(BLOCK_BYTES as u64);
+        let (head, rest) = split(parts.to_vec(), (blocks_at - offset) as usize);
+        let rest_len: usize = rest.iter().map(Bytes::len).sum();
+        let blocks_len = rest_len / BLOCK_BYTES * BLOCK_BYTES;
+        let (blocks, tail) = split(rest, blocks_len);
+        self.write_blocks(files, segment, blocks_at, &blocks)?;
+        files::write_at(file, offset, &head)?;
         files::write_at(file, blocks_at + blocks_len as u64, &tail)
     }
 
@@ -194,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn refused_blocks_go_through_the_cache() {
+    fn a_missing_file_is_no_refusal() {
         let folder = tempfile::tempdir().expect("a folder");
         let files = Files::open(folder.path()).expect("opened");
         files.create(SEGMENT, SEGMENT_BYTES).expect("made");
