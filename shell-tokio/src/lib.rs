@@ -7,13 +7,14 @@
 //!                             └──Effect::Replica──▶ replicas/ ──bytes──▶ clients
 //! ```
 //!
-//! One thread drives the node and never waits for anything but its inputs; two more own the segment
-//! files and the index; all sockets live on a tokio runtime. What comes from the operating system comes
-//! through [`os`], which a simulation replaces.
+//! One thread drives the node and never waits for anything but its inputs, among them the sockets of the
+//! source and of other nodes; two more own the segment files and the index; the sockets of clients live on a
+//! tokio runtime. What comes from the operating system comes through [`os`], which a simulation replaces.
 
 pub mod cli;
 mod client;
 pub mod config;
+mod counted;
 pub mod disk;
 mod driver;
 pub mod folder;

@@ -14,6 +14,7 @@ use kingbus_core::types::{SegmentId, Span};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::Stored;
+use crate::counted::Counted;
 
 /// Bytes read at once, for those who read on from there; a longer record is read whole.
 pub(super) const WINDOW_BYTES: usize = 1 << 20;
@@ -73,22 +74,6 @@ impl Drop for Reading<'_> {
         let mut held = self.windows.held();
         held.reading
             .retain(|(segment, start, _)| (*segment, *start) != at);
-    }
-}
-
-/// That somebody waits for a place.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl Waiting<'_> {
-    fn new(count: &AtomicUsize) -> Waiting<'_> {
-        count.fetch_add(1, Ordering::Relaxed);
-        Waiting(count)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -168,7 +153,7 @@ impl Windows {
 
     /// The next place that becomes free; one does, since a window is given up for it.
     async fn place(&self) -> OwnedSemaphorePermit {
-        let _waiting = Waiting::new(&self.waiting);
+        let _waiting = Counted::new(&self.waiting);
         let mut place = pin!(self.places.clone().acquire_owned());
         let place = tokio::select! {
             biased;

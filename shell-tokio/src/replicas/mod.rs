@@ -6,7 +6,7 @@ mod outbox;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -26,6 +26,8 @@ use crate::serving::ServingState;
 #[derive(Clone, Debug, Default)]
 pub struct Registry {
     dumps: Arc<Mutex<BTreeMap<ReplicaId, mpsc::UnboundedSender<ReplicaEffect>>>>,
+    /// How many of them have got all that there was for them.
+    waiting: Arc<AtomicUsize>,
 }
 
 impl Registry {
@@ -41,6 +43,11 @@ impl Registry {
             // A connection that is gone has told the node, or is about to.
             let _ = to.send(effect);
         }
+    }
+
+    /// Whether a client waits for the next commit.
+    fn somebody_waits(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
     }
 
     fn dumps(&self) -> MutexGuard<'_, BTreeMap<ReplicaId, mpsc::UnboundedSender<ReplicaEffect>>> {
