@@ -30,7 +30,8 @@ pub fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Opens a file for writes past the page cache. An error of kind `InvalidInput`: the file system has none.
+/// Opens a file for writes past the page cache. An error of kind `InvalidInput`: the file system has no
+/// such writes.
 pub fn open_direct(path: &Path) -> io::Result<File> {
     let flags = OFlags::DIRECT.bits() as i32;
     OpenOptions::new()

@@ -51,44 +51,51 @@ pub fn latency(arguments: &Arguments, figures: &mut Figures) {
     let mut round = 0;
     for _ in 0..arguments.runs() {
         cluster.wait_source("streaming", seconds(30));
-        let follower = (cluster.leader() + 1) % cluster.nodes.len();
-        let port = cluster.nodes[follower].port();
         for load in loads(arguments, &mut round) {
-            cluster.wait_executed(&source.executed(), seconds(60));
-            let again = move || {
-                Dump::start(port, OTHER_ID, "").read_transactions(backlog);
-            };
-            let other = load.backlog.then(|| Other::start(again));
-            let dump = Dump::start(port, SERVER_ID + 1, &source.executed());
-            let [direct, ours] = measure(&source, load, Reader::Dump(dump));
-            other.into_iter().for_each(Other::stop);
-            for (which, times) in [("direct", &direct), ("3_nodes", &ours)] {
-                for (share, percent) in [(0.5, "p50"), (0.99, "p99")] {
-                    let name = format!("latency_{which}_{}_{percent}_ms", load.name());
-                    figures.add(&name, "ms", percentile(times, share));
-                }
-            }
+            of_nodes(&cluster, &source, load, backlog, figures);
         }
         cluster.admin("DELETE", "/source", "").expect("an answer");
         for load in loads(arguments, &mut round) {
             let bytes = arguments.backlog_bytes();
-            let again = move || {
-                limits::loopback(bytes, 1, limits::READ_BYTES);
-            };
-            let other = load.backlog.then(|| Other::start(again));
-            let dump = Dump::start(source.port(), SERVER_ID + 1, &source.executed());
-            let chain = plain::start(dump, load.transactions(), scratch.path());
-            let [direct, plain] = measure(&source, load, Reader::Plain(chain));
-            other.into_iter().for_each(Other::stop);
-            let added = percentile(&plain, 0.5) - percentile(&direct, 0.5);
-            figures.add(
-                &format!("latency_plain_{}_added_ms", load.name()),
-                "ms",
-                added,
-            );
+            of_plain(&scratch, &source, load, bytes, figures);
         }
         cluster.follow(source.port(), "earliest");
     }
+}
+
+/// A load, read through a node that does not lead; `backlog` transactions are served beside it.
+fn of_nodes(cluster: &Cluster, source: &Server, load: Load, backlog: u64, figures: &mut Figures) {
+    cluster.wait_executed(&source.executed(), seconds(60));
+    let follower = (cluster.leader() + 1) % cluster.nodes.len();
+    let port = cluster.nodes[follower].port();
+    let again = move || {
+        Dump::start(port, OTHER_ID, "").read_transactions(backlog);
+    };
+    let other = load.backlog.then(|| Other::start(again));
+    let dump = Dump::start(port, SERVER_ID + 1, &source.executed());
+    let [direct, ours] = measure(source, load, Reader::Dump(dump));
+    other.into_iter().for_each(Other::stop);
+    for (which, times) in [("direct", &direct), ("3_nodes", &ours)] {
+        for (share, percent) in [(0.5, "p50"), (0.99, "p99")] {
+            let name = format!("latency_{which}_{}_{percent}_ms", load.name());
+            figures.add(&name, "ms", percentile(times, share));
+        }
+    }
+}
+
+/// A load, read through the plainest program; `backlog` bytes go through the loopback beside it.
+fn of_plain(scratch: &Scratch, source: &Server, load: Load, backlog: u64, figures: &mut Figures) {
+    let again = move || {
+        limits::loopback(backlog, 1, limits::READ_BYTES);
+    };
+    let other = load.backlog.then(|| Other::start(again));
+    let dump = Dump::start(source.port(), SERVER_ID + 1, &source.executed());
+    let chain = plain::start(dump, load.transactions(), scratch.path());
+    let [direct, plain] = measure(source, load, Reader::Plain(chain));
+    other.into_iter().for_each(Other::stop);
+    let added = percentile(&plain, 0.5) - percentile(&direct, 0.5);
+    let name = format!("latency_plain_{}_added_ms", load.name());
+    figures.add(&name, "ms", added);
 }
 
 /// A reader that takes the backlog again and again.
@@ -129,11 +136,8 @@ struct Load {
 
 impl Load {
     fn name(&self) -> String {
-        format!(
-            "{}{}",
-            self.rate,
-            if self.backlog { "_backlog" } else { "" }
-        )
+        let beside = if self.backlog { "_backlog" } else { "" };
+        format!("{}{beside}", self.rate)
     }
 
     /// Of each writer.
