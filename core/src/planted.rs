@@ -66,6 +66,11 @@ bugs! {
     AppliedWhenWritten = "applied-when-written": "Entries count when they are written.",
     RaftEntriesKept = "raft-entries-kept": "Raft sees entries behind one that was replaced.",
 
+    OwnDiskCountedEarly = "own-disk-counted-early":
+        "A follower counts what is written for what its disk has.",
+    OtherTermCounted = "other-term-counted":
+        "A follower counts entries that may not be the leader's.",
+
     // Members.
     EmptiedDiskCounts = "emptied-disk-counts": "A node counts whatever disk it comes with.",
     FoundedByMajority = "founded-by-majority": "A cluster begins with the votes of a majority.",

@@ -37,6 +37,7 @@ fn heartbeat(commit: u64) -> Input {
         from: NodeId(1),
         to: NodeId(2),
         leader_commit: Index(commit),
+        leader_has: Index(0),
         needs: Index(u64::MAX),
         gone: false,
         disk: None,

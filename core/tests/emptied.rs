@@ -75,6 +75,7 @@ fn says(from: u64, disk: u32, known: u32, message: Message) -> Input {
         from: NodeId(from),
         to: NodeId(2),
         leader_commit: Index(message.commit),
+        leader_has: Index(0),
         needs: Index(u64::MAX),
         gone: false,
         disk: DiskId::new(disk),

@@ -140,6 +140,7 @@ fn every_input() -> Vec<Input> {
         from: NodeId(2),
         to: NodeId(1),
         leader_commit: Index(8),
+        leader_has: Index(0),
         needs: Index(3),
         gone: false,
         disk: None,

@@ -335,6 +335,13 @@ impl Cluster {
         }
     }
 
+    /// How long everything between nodes takes from now on, one way.
+    pub fn set_distance(&self, delay: Duration) {
+        for (_, _, link) in &self.links {
+            link.set_delay(delay);
+        }
+    }
+
     /// The ports for replicas of all nodes.
     pub fn ports(&self) -> Vec<u16> {
         self.nodes.iter().map(Node::port).collect()

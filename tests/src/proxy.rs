@@ -1,11 +1,11 @@
-//! A TCP proxy that can be cut, as a network can.
+//! A TCP proxy that can be cut, as a network can, and that can stand for a long way.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::ports;
 
@@ -13,6 +13,8 @@ use crate::ports;
 const LOOK: Duration = Duration::from_millis(10);
 /// Bytes passed on at a time.
 const BUFFER_BYTES: usize = 64 * 1024;
+/// Pieces of at most so many bytes on the long way, in one direction of one connection.
+const PIECES_MAX: usize = 1_024;
 
 /// What happens to bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +33,8 @@ struct Shared {
     mode: AtomicU8,
     /// Connections are closed when so many more bytes came from the target.
     bytes_left: AtomicU64,
+    /// How long bytes take to the other side, in microseconds.
+    delay_us: AtomicU64,
     end: AtomicBool,
 }
 
@@ -66,6 +70,7 @@ impl Proxy {
         let shared = Arc::new(Shared {
             mode: AtomicU8::new(Mode::Pass as u8),
             bytes_left: AtomicU64::new(u64::MAX),
+            delay_us: AtomicU64::new(0),
             end: AtomicBool::new(false),
         });
         let for_thread = Arc::clone(&shared);
@@ -81,6 +86,12 @@ impl Proxy {
     /// Changes what happens to bytes, also on open connections.
     pub fn set(&self, mode: Mode) {
         self.shared.mode.store(mode as u8, Ordering::SeqCst);
+    }
+
+    /// How long bytes take to the other side from now on.
+    pub fn set_delay(&self, delay: Duration) {
+        let delay_us = delay.as_micros() as u64;
+        self.shared.delay_us.store(delay_us, Ordering::SeqCst);
     }
 
     /// Closes the connections once, when so many more bytes came from the target; later connections
@@ -139,7 +150,12 @@ fn connect(client: TcpStream, target: u16, shared: &Arc<Shared>) {
 }
 
 /// Passes bytes on until either side ends or the connection is to be closed.
-fn pump(mut from: TcpStream, mut to: TcpStream, shared: &Shared, counted: bool) {
+fn pump(mut from: TcpStream, to: TcpStream, shared: &Arc<Shared>, counted: bool) {
+    let (pieces, arriving) = mpsc::sync_channel(PIECES_MAX);
+    let (Ok(far_end), for_thread) = (to.try_clone(), Arc::clone(shared)) else {
+        return;
+    };
+    let arrival = thread::spawn(move || arrive(&arriving, far_end, &for_thread));
     let mut buffer = vec![0; BUFFER_BYTES];
     while !shared.ended() && shared.mode() != Mode::Closed {
         if shared.mode() == Mode::Hole {
@@ -158,13 +174,28 @@ fn pump(mut from: TcpStream, mut to: TcpStream, shared: &Shared, counted: bool) 
         while shared.mode() == Mode::Hole && !shared.ended() {
             thread::sleep(LOOK);
         }
-        // What was read after the cut must not pass either.
-        if shared.mode() == Mode::Closed || to.write_all(&buffer[..read]).is_err() {
+        let delay = Duration::from_micros(shared.delay_us.load(Ordering::SeqCst));
+        let piece = (Instant::now() + delay, buffer[..read].to_vec());
+        if pieces.send(piece).is_err() {
             break;
         }
     }
+    // What is on its way arrives.
+    drop(pieces);
+    let _ = arrival.join();
     let _ = from.shutdown(Shutdown::Both);
     let _ = to.shutdown(Shutdown::Both);
+}
+
+/// Writes each piece when it is due.
+fn arrive(pieces: &mpsc::Receiver<(Instant, Vec<u8>)>, mut to: TcpStream, shared: &Shared) {
+    for (due, bytes) in pieces {
+        thread::sleep(due.saturating_duration_since(Instant::now()));
+        // What was read after the cut must not pass either.
+        if shared.mode() == Mode::Closed || to.write_all(&bytes).is_err() {
+            return;
+        }
+    }
 }
 
 /// Counts bytes down; false when the connection is to be closed now.

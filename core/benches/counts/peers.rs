@@ -82,6 +82,7 @@ fn message(msg_type: MessageType, entries: Vec<Entry>) -> Envelope {
         from: NodeId(1),
         to: NodeId(2),
         leader_commit: Index(8),
+        leader_has: Index(0),
         needs: Index(u64::MAX),
         gone: false,
         disk: Some(DiskId::of_random(1)),

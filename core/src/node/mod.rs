@@ -18,6 +18,7 @@ mod fingerprint;
 mod handover;
 pub mod index;
 mod ingest;
+mod majority;
 pub mod members;
 pub mod meta;
 pub mod peer;
@@ -45,6 +46,7 @@ pub use self::config::Config;
 use self::fetch::Reads;
 use self::handover::HandOver;
 use self::ingest::Ingest;
+use self::majority::Majority;
 use self::port::{DiskInput, Effect, Input, PeerInput};
 use self::purge::Purge;
 use self::raft_log::RaftLog;
@@ -75,6 +77,7 @@ pub struct Node {
     commit_noted: u64,
     /// What a leader was told last to be in its log: the term, and the last entry.
     acknowledged: (Term, Index),
+    majority: Majority,
     applied: Applied,
     ingest: Ingest,
     replicas: Replicas,
@@ -120,6 +123,7 @@ impl Node {
             disks: Disks::default(),
             commit_noted,
             acknowledged: (Term(0), Index(0)),
+            majority: Majority::default(),
             applied,
             ingest: Ingest::default(),
             replicas: Replicas::default(),

@@ -1,7 +1,7 @@
 //! Messages between nodes, and their form on the wire.
 //!
 //! ```text
-//! version u8 (1) | from u64 | to u64 | leader's commit u64 | needs u64 | gone u8 | disk u32 |
+//! version u8 (2) | from u64 | to u64 | leader's commit u64 | leader has u64 | needs u64 | gone u8 | disk u32 |
 //! receiver's disk u32 | message length u32 | Raft message without payload (protobuf) | entries u32 |
 //! per entry: payload length u32 | payloads, one after the other
 //! ```
@@ -30,6 +30,8 @@ pub struct Envelope {
     pub to: NodeId,
     /// From a leader: its commit index. Followers measure by it how far they are behind.
     pub leader_commit: Index,
+    /// From a leader: the last entry that its disk has; else 0.
+    pub leader_has: Index,
     /// From a leader: the receiver is not a member of the cluster.
     pub gone: bool,
     /// The first entry that the sender's replicas need; the greatest index when it has none.
@@ -100,14 +102,16 @@ pub enum PeerError {
 impl std::fmt::Display for PeerError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            PeerError::Version(v) => write!(f, "peer frame of version {v}; this program knows 1"),
+            PeerError::Version(v) => {
+                write!(f, "peer frame of version {v}; this program knows {VERSION}")
+            }
             PeerError::Length => f.write_str("peer frame with wrong lengths"),
             PeerError::Message => f.write_str("peer frame without a Raft message in it"),
         }
     }
 }
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const SPAN_LEN: usize = 20;
 
 /// Marks an entry as one whose payload lies in the log.
@@ -156,11 +160,12 @@ impl Envelope {
         let raft = message
             .write_to_bytes()
             .expect("a Raft message is always encodable");
-        let mut head = Vec::with_capacity(50 + raft.len() + 4 * bodies.len());
+        let mut head = Vec::with_capacity(58 + raft.len() + 4 * bodies.len());
         head.push(VERSION);
         head.extend_from_slice(&self.from.0.to_le_bytes());
         head.extend_from_slice(&self.to.0.to_le_bytes());
         head.extend_from_slice(&self.leader_commit.0.to_le_bytes());
+        head.extend_from_slice(&self.leader_has.0.to_le_bytes());
         head.extend_from_slice(&self.needs.0.to_le_bytes());
         head.push(u8::from(self.gone));
         head.extend_from_slice(&DiskId::number(self.disk).to_le_bytes());
@@ -226,7 +231,7 @@ fn parse_head(frame: &[u8]) -> Result<(usize, Vec<usize>, Envelope), PeerError> 
     }
     let mut word = || reader.u64().ok_or(PeerError::Length);
     let (from, to) = (NodeId(word()?), NodeId(word()?));
-    let (leader_commit, needs) = (Index(word()?), Index(word()?));
+    let (leader_commit, leader_has, needs) = (Index(word()?), Index(word()?), Index(word()?));
     let gone = reader.u8().ok_or(PeerError::Length)? != 0;
     let disk = DiskId::new(reader.u32().ok_or(PeerError::Length)?);
     let disk_known = DiskId::new(reader.u32().ok_or(PeerError::Length)?);
@@ -245,6 +250,7 @@ fn parse_head(frame: &[u8]) -> Result<(usize, Vec<usize>, Envelope), PeerError> 
         from,
         to,
         leader_commit,
+        leader_has,
         gone,
         needs,
         disk,
@@ -275,6 +281,7 @@ mod tests {
             from: NodeId(1),
             to: NodeId(2),
             leader_commit: Index(0),
+            leader_has: Index(0),
             gone: false,
             needs: Index(0),
             disk: None,

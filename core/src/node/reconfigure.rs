@@ -220,6 +220,7 @@ impl Node {
             from: self.config.id,
             to: envelope.from,
             leader_commit: self.applied.index,
+            leader_has: self.leader_has(),
             needs: Index(u64::MAX),
             gone: true,
             disk: self.writer.disk(),

@@ -49,6 +49,8 @@ pub(super) fn raft_node(config: &Config, recovered: Recovered) -> RawNode<RaftLo
         max_inflight_msgs: INFLIGHT_MESSAGES_MAX,
         check_quorum: true,
         pre_vote: true,
+        // See `majority`.
+        skip_bcast_commit: true,
         // Uncommitted payload is bounded by the credit of the source's session; Raft sees spans.
         max_uncommitted_size: u64::MAX,
         max_committed_size_per_ready: COMMITTED_BYTES_MAX,
@@ -158,8 +160,9 @@ impl Node {
             let empty = append && envelope.message.entries.is_empty();
             let commit = self.commit();
             self.step_raft(envelope.message);
+            let more = leads && term == self.term() && self.hear_leader_has(envelope.leader_has);
             if append {
-                self.append_answered(empty && self.commit() > commit);
+                self.append_answered(empty && (more || self.commit() > commit));
             }
         }
         if leads && term == self.term() {
@@ -167,10 +170,10 @@ impl Node {
         }
     }
 
-    /// Takes back the answer to an append that only told of commits: the leader has, or is sent, another one
-    /// that says the same. Should that be lost, the leader asks with the next heartbeat, by an append that
-    /// tells of nothing.
-    fn append_answered(&mut self, told_of_commits: bool) {
+    /// Takes back the answer to an append that only told of commits, or of the leader's disk: the leader has, or
+    /// is sent, another one that says the same. Should that be lost, the leader asks with the next heartbeat, by
+    /// an append that tells of nothing.
+    fn append_answered(&mut self, only_told: bool) {
         let raft = &mut self.raft.raft;
         let Some(answer) = raft.msgs.last() else {
             return;
@@ -179,7 +182,7 @@ impl Node {
             return;
         }
         let acknowledged = (Term(raft.term), Index(answer.index));
-        let needless = told_of_commits || planted(Bug::AnsweredOnce);
+        let needless = only_told || planted(Bug::AnsweredOnce);
         if needless && self.acknowledged == acknowledged {
             raft.msgs.pop();
         }
@@ -191,6 +194,7 @@ impl Node {
         while !self.out_of_cluster() {
             self.fix_election_timeout();
             self.fetch_wanted();
+            self.count_majority();
             if !self.raft.has_ready() || !self.make_room() {
                 break;
             }
@@ -333,6 +337,7 @@ impl Node {
                 from: self.config.id,
                 to: NodeId(message.to),
                 leader_commit: Index(commit),
+                leader_has: self.leader_has(),
                 needs,
                 gone: false,
                 disk: self.writer.disk(),

@@ -26,6 +26,7 @@ use kingbus_core::types::{NodeId, TICK_MS};
 
 use self::event::{Event, Timed};
 use self::host::Host;
+use self::peers::commit_told;
 use self::recorded::Recorded;
 use crate::network::Network;
 use crate::operator::{Naming, Wishes};
@@ -320,8 +321,12 @@ impl World {
             recorded.input(node, &input);
         }
         let running = host.node.as_mut().expect("it runs");
+        let (told, before) = (commit_told(&input), running.commit());
         running.step(input);
-        self.oracles.knows_committed(node, running.commit());
+        let commit = running.commit();
+        let found = told.is_some_and(|told| before.max(told) < commit);
+        self.probes.hit_if(found, "follower_found_a_commit");
+        self.oracles.knows_committed(node, commit);
         if self.steps.is_multiple_of(BOUNDS_STEPS) {
             memory_is_bounded(node, &running.bounds())?;
         }

@@ -194,3 +194,16 @@ impl World {
         self.input(to, life, Input::Peer(PeerInput::Message(envelope)))
     }
 }
+
+/// What a leader says to be committed by this input, if it is an append or a heartbeat.
+pub(super) fn commit_told(input: &Input) -> Option<Index> {
+    let Input::Peer(PeerInput::Message(envelope)) = input else {
+        return None;
+    };
+    let message = &envelope.message;
+    let leads = matches!(
+        message.msg_type,
+        MessageType::MsgAppend | MessageType::MsgHeartbeat
+    );
+    leads.then_some(Index(message.commit))
+}

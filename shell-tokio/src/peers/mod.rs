@@ -219,6 +219,7 @@ mod tests {
             from: NodeId(1),
             to: NodeId(2),
             leader_commit: Index(commit),
+            leader_has: Index(0),
             gone: false,
             disk: None,
             disk_known: None,

@@ -23,6 +23,8 @@ const LOADS: [(u64, u64); 2] = [(200, 1), (2_000, 8)];
 /// The source syncs as it does out of the box.
 const FLAGS: [&str; 2] = ["--sync-binlog=1", "--innodb-flush-log-at-trx-commit=1"];
 const SERVER_ID: u32 = 910_000;
+/// How long everything between nodes takes in the case [`Case::Far`], one way.
+const FAR: Duration = Duration::from_millis(5);
 /// Column bytes of a transaction of the backlog.
 const LARGE_BYTES: u64 = 1_000_000;
 /// The reader of the backlog.
@@ -30,7 +32,7 @@ const OTHER_ID: u32 = 920_000;
 
 /// Both loads, read from the source and through a node that does not lead: when that has nothing else to do,
 /// and while it serves a backlog to another reader, over and over. Then the same with the plainest program of
-/// the same job in the place of the nodes.
+/// the same job in the place of the nodes; last, the first load with nodes that are far from each other.
 pub fn latency(arguments: &Arguments, figures: &mut Figures) {
     println!("from a commit's sending until a reader has it");
     let scratch = Scratch::new("latency");
@@ -61,6 +63,29 @@ pub fn latency(arguments: &Arguments, figures: &mut Figures) {
         }
         cluster.follow(source.port(), "earliest");
     }
+    far(arguments, figures);
+}
+
+/// A cluster of its own, since its nodes are connected in another way.
+fn far(arguments: &Arguments, figures: &mut Figures) {
+    let scratch = Scratch::new("latency-far");
+    let cluster = Cluster::start_with_links(&scratch, 3);
+    let source = Server::start(&scratch, "source", &FLAGS);
+    load::prepare(&source);
+    cluster.follow(source.port(), "earliest");
+    cluster.wait_source("streaming", seconds(30));
+    cluster.set_distance(FAR);
+    for round in 1..=arguments.runs() as u64 {
+        let (rate, writers) = LOADS[0];
+        let load = Load {
+            round,
+            rate,
+            writers,
+            seconds: load_seconds(arguments),
+            case: Case::Far,
+        };
+        of_nodes(&cluster, &source, load, 0, figures);
+    }
 }
 
 /// A load, read through a node that does not lead; `backlog` transactions are served beside it.
@@ -71,7 +96,7 @@ fn of_nodes(cluster: &Cluster, source: &Server, load: Load, backlog: u64, figure
     let again = move || {
         Dump::start(port, OTHER_ID, "").read_transactions(backlog);
     };
-    let other = load.backlog.then(|| Other::start(again));
+    let other = (load.case == Case::Backlog).then(|| Other::start(again));
     let dump = Dump::start(port, SERVER_ID + 1, &source.executed());
     let [direct, ours] = measure(source, load, Reader::Dump(dump));
     other.into_iter().for_each(Other::stop);
@@ -88,7 +113,7 @@ fn of_plain(scratch: &Scratch, source: &Server, load: Load, backlog: u64, figure
     let again = move || {
         limits::loopback(backlog, 1, limits::READ_BYTES);
     };
-    let other = load.backlog.then(|| Other::start(again));
+    let other = (load.case == Case::Backlog).then(|| Other::start(again));
     let dump = Dump::start(source.port(), SERVER_ID + 1, &source.executed());
     let chain = plain::start(dump, load.transactions(), scratch.path());
     let [direct, plain] = measure(source, load, Reader::Plain(chain));
@@ -130,14 +155,28 @@ struct Load {
     rate: u64,
     writers: u64,
     seconds: u64,
-    /// Whether another reader takes a backlog.
-    backlog: bool,
+    case: Case,
+}
+
+/// What is so meanwhile.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Case {
+    /// Nothing else.
+    Alone,
+    /// Another reader takes a backlog.
+    Backlog,
+    /// The nodes are far from each other.
+    Far,
 }
 
 impl Load {
     fn name(&self) -> String {
-        let beside = if self.backlog { "_backlog" } else { "" };
-        format!("{}{beside}", self.rate)
+        let case = match self.case {
+            Case::Alone => "",
+            Case::Backlog => "_backlog",
+            Case::Far => "_far",
+        };
+        format!("{}{case}", self.rate)
     }
 
     /// Of each writer.
@@ -150,19 +189,24 @@ impl Load {
     }
 }
 
+/// How long a load takes.
+fn load_seconds(arguments: &Arguments) -> u64 {
+    if arguments.quick { 2 } else { 20 }
+}
+
 /// The loads of a run, each with the number of a round of its own.
 fn loads(arguments: &Arguments, round: &mut u64) -> Vec<Load> {
-    let seconds = if arguments.quick { 2 } else { 20 };
+    let seconds = load_seconds(arguments);
     let mut loads = Vec::new();
     for (rate, writers) in LOADS {
-        for backlog in [false, true] {
+        for case in [Case::Alone, Case::Backlog] {
             *round += 1;
             loads.push(Load {
                 round: *round,
                 rate,
                 writers,
                 seconds,
-                backlog,
+                case,
             });
         }
     }

@@ -1,0 +1,116 @@
+//! What is committed, as a follower finds out for itself.
+//!
+//! ```text
+//! leader    entry ------------------> disk has it --.
+//!              \                                     \  "my disk has it"
+//! follower      `----> entry ----> disk has it        `----> both have it: committed
+//! ```
+//!
+//! An entry of the present term that is on the disks of a majority is committed (Raft, section 5.4.2), whoever
+//! counts them. Where the leader and one follower are a majority, the leader says what its own disk has, and
+//! each follower counts itself to it. The usual way, over the leader, takes a message there and back more:
+//! while a replica waits for a commit, two threads more that must be woken one after the other.
+
+use raft::StateRole;
+use serde::Serialize;
+
+use super::Node;
+use super::meta::Change;
+use crate::planted::{Bug, planted};
+use crate::types::{Index, NodeId};
+
+/// What a leader said of its disk.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Majority {
+    /// The term in which it was said.
+    term: u64,
+    /// The last entry that the disk has; of a leader: that, or the last one that is committed, if it is behind.
+    has: Index,
+}
+
+impl Node {
+    /// The last entry that this node's disk has, if it leads.
+    pub(super) fn leader_has(&self) -> Index {
+        match self.is_leader() {
+            true => Index(self.raft.raft.raft_log.persisted),
+            false => Index(0),
+        }
+    }
+
+    /// The leader of this term says what its disk has. Whether that is more than before.
+    pub(super) fn hear_leader_has(&mut self, has: Index) -> bool {
+        let term = self.term();
+        let more = self.majority.term != term || self.majority.has < has;
+        if more {
+            self.majority = Majority { term, has };
+        }
+        more
+    }
+
+    /// A leader tells its followers what is new, a follower counts.
+    pub(super) fn count_majority(&mut self) {
+        match self.raft.raft.state {
+            StateRole::Leader => self.tell_followers(),
+            StateRole::Follower => self.count_with_leader(),
+            StateRole::Candidate | StateRole::PreCandidate => {}
+        }
+    }
+
+    /// Once for each write: a commit that the followers find out for themselves is not told.
+    fn tell_followers(&mut self) {
+        let committed = self.commit();
+        let has = match self.followers_count() {
+            true => committed.max(self.leader_has()),
+            false => committed,
+        };
+        let term = self.term();
+        let told = std::mem::replace(&mut self.majority, Majority { term, has });
+        // With its first entry a leader says all this anyway.
+        if told.term == term && told.has < has {
+            self.raft.raft.bcast_append();
+        }
+    }
+
+    /// Whether this leader and any other member are a majority.
+    fn followers_count(&self) -> bool {
+        let own = self.config.id;
+        let mut others = self.members().iter().filter(|member| member.id != own);
+        others.all(|member| self.are_majority(own, member.id))
+    }
+
+    fn are_majority(&self, leader: NodeId, follower: NodeId) -> bool {
+        let members = &self.applied.members;
+        !members.is_empty() && !members.is_joint() && members.is_quorum(&[leader, follower])
+    }
+
+    fn count_with_leader(&mut self) {
+        let raft = &self.raft.raft;
+        let leader = NodeId(raft.leader_id);
+        if self.majority.term != raft.term || !self.are_majority(leader, self.config.id) {
+            return;
+        }
+        let own = match planted(Bug::OwnDiskCountedEarly) {
+            true => raft.raft_log.last_index(),
+            false => raft.raft_log.persisted,
+        };
+        let both = Index(own.min(self.majority.has.0));
+        // An entry of this term is the leader's own, and so is all before it.
+        let own_term = raft.raft_log.term(both.0) == Ok(raft.term);
+        if both > self.commit()
+            && (own_term || planted(Bug::OtherTermCounted))
+            && !self.members_change(both)
+        {
+            self.raft.raft.raft_log.commit_to(both.0);
+        }
+    }
+
+    /// Whether an entry up to this one changes the members and is not applied: who counts behind it is not known
+    /// before.
+    fn members_change(&self, last: Index) -> bool {
+        let mut unapplied = self.applied.index.next().0..=last.0;
+        unapplied.any(|index| {
+            let meta = self.log().meta(Index(index));
+            meta.is_none_or(|meta| matches!(meta.change, Change::Members(_)))
+        })
+    }
+}
