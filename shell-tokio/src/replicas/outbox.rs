@@ -8,7 +8,7 @@ use crate::os::TcpStream;
 
 /// So many bytes are gathered before they are written: the more, the fewer calls of the system, and the
 /// seldomer is the client woken.
-const GATHERED_BYTES_MAX: usize = 256 << 10;
+const GATHERED_BYTES_MAX: usize = 512 << 10;
 /// With many clients it is less, so that all of them together do not need much more than this.
 const GATHERED_BYTES_OF_ALL: usize = 8 << 20;
 /// But not less than this.
@@ -103,11 +103,11 @@ mod tests {
     fn few_clients_gather_much_and_many_not_too_much_together() {
         let room = |clients| Outbox::of_one_among(clients).room().len();
         assert_eq!(
-            [1, 32, 64, 128, 5000].map(room),
-            [256, 256, 128, 64, 64].map(|kib| kib << 10)
+            [1, 16, 32, 64, 128, 5000].map(room),
+            [512, 512, 256, 128, 64, 64].map(|kib| kib << 10)
         );
         // They come one after the other.
         let all: usize = (1..=256).map(room).sum();
-        assert!(all < 28 << 20, "{all}");
+        assert!(all < 34 << 20, "{all}");
     }
 }
