@@ -1,6 +1,6 @@
 //! What a follower makes of a leader's appends: each is acknowledged once it is on its disk, and what tells
-//! of commits alone is not acknowledged again. What the leader's disk and its own have is committed, also before
-//! the leader says so.
+//! of commits alone is not acknowledged again. What the leader's disk and its own have is committed, also
+//! before the leader says so.
 
 mod member;
 

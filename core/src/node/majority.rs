@@ -6,10 +6,10 @@
 //! follower      `----> entry ----> disk has it        `----> both have it: committed
 //! ```
 //!
-//! An entry of the present term that is on the disks of a majority is committed (Raft, section 5.4.2), whoever
-//! counts them. Where the leader and one follower are a majority, the leader says what its own disk has, and
-//! each follower counts itself to it. The usual way, over the leader, takes a message there and back more:
-//! while a replica waits for a commit, two threads more that must be woken one after the other.
+//! An entry of the present term that is on the disks of a majority is committed (Raft, section 5.4.2),
+//! whoever counts them. Where the leader and one follower are a majority, the leader says what its own disk
+//! has, and each follower counts itself to it. The usual way, over the leader, takes a message there and one
+//! back more, for which the follower's replicas would wait.
 
 use raft::StateRole;
 use serde::Serialize;
@@ -24,7 +24,8 @@ use crate::types::{Index, NodeId};
 pub(super) struct Majority {
     /// The term in which it was said.
     term: u64,
-    /// The last entry that the disk has; of a leader: that, or the last one that is committed, if it is behind.
+    /// The last entry that the disk has. Of a leader that tells of it: the last committed one, if that is
+    /// later.
     has: Index,
 }
 
@@ -104,8 +105,8 @@ impl Node {
         }
     }
 
-    /// Whether an entry up to this one changes the members and is not applied: who counts behind it is not known
-    /// before.
+    /// Whether an entry up to this one changes the members and is not applied: who counts behind it is not
+    /// known before.
     fn members_change(&self, last: Index) -> bool {
         let mut unapplied = self.applied.index.next().0..=last.0;
         unapplied.any(|index| {

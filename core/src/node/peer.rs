@@ -1,9 +1,9 @@
 //! Messages between nodes, and their form on the wire.
 //!
 //! ```text
-//! version u8 (2) | from u64 | to u64 | leader's commit u64 | leader has u64 | needs u64 | gone u8 | disk u32 |
-//! receiver's disk u32 | message length u32 | Raft message without payload (protobuf) | entries u32 |
-//! per entry: payload length u32 | payloads, one after the other
+//! version u8 (2) | from u64 | to u64 | leader's commit u64 | leader has u64 | needs u64 | gone u8 |
+//! disk u32 | receiver's disk u32 | message length u32 | Raft message without payload (protobuf) |
+//! entries u32 | per entry: payload length u32 | payloads, one after the other
 //! ```
 //!
 //! The shell adds length and checksums around it. Payloads are kept apart from the protobuf part so

@@ -170,9 +170,9 @@ impl Node {
         }
     }
 
-    /// Takes back the answer to an append that only told of commits, or of the leader's disk: the leader has, or
-    /// is sent, another one that says the same. Should that be lost, the leader asks with the next heartbeat, by
-    /// an append that tells of nothing.
+    /// Takes back the answer to an append that only told of commits, or of the leader's disk: the leader has,
+    /// or is sent, another one that says the same. Should that be lost, the leader asks with the next
+    /// heartbeat, by an append that tells of nothing.
     fn append_answered(&mut self, only_told: bool) {
         let raft = &mut self.raft.raft;
         let Some(answer) = raft.msgs.last() else {
