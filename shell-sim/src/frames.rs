@@ -1,7 +1,7 @@
 //! Messages between nodes, as a shell frames them.
 
 use bytes::{Bytes, BytesMut};
-use kingbus_core::node::peer::{Body, Envelope};
+use kingbus_core::node::peer::{Body, Envelope, NOTE};
 use kingbus_core::types::Span;
 use raft::eraftpb::MessageType;
 
@@ -53,8 +53,8 @@ pub fn kind_name(kind: MessageType) -> &'static str {
         MessageType::MsgTransferLeader => "transfer",
         MessageType::MsgReadIndex => "read-index",
         MessageType::MsgReadIndexResp => "read-index-answer",
+        NOTE => "note",
         MessageType::MsgHup
-        | MessageType::MsgBeat
         | MessageType::MsgUnreachable
         | MessageType::MsgSnapStatus
         | MessageType::MsgCheckQuorum => "local",

@@ -12,10 +12,12 @@
 //! back more, for which the follower's replicas would wait.
 
 use raft::StateRole;
+use raft::eraftpb::Message;
 use serde::Serialize;
 
 use super::Node;
 use super::meta::Change;
+use super::peer::NOTE;
 use crate::planted::{Bug, planted};
 use crate::types::{Index, NodeId};
 
@@ -38,14 +40,12 @@ impl Node {
         }
     }
 
-    /// The leader of this term says what its disk has. Whether that is more than before.
-    pub(super) fn hear_leader_has(&mut self, has: Index) -> bool {
+    /// The leader of this term says what its disk has.
+    pub(super) fn hear_leader_has(&mut self, has: Index) {
         let term = self.term();
-        let more = self.majority.term != term || self.majority.has < has;
-        if more {
+        if self.majority.term != term || self.majority.has < has {
             self.majority = Majority { term, has };
         }
-        more
     }
 
     /// A leader tells its followers what is new, a follower counts.
@@ -59,17 +59,43 @@ impl Node {
 
     /// Once for each write: a commit that the followers find out for themselves is not told.
     fn tell_followers(&mut self) {
-        let committed = self.commit();
-        let has = match self.followers_count() {
-            true => committed.max(self.leader_has()),
-            false => committed,
-        };
-        let term = self.term();
-        let told = std::mem::replace(&mut self.majority, Majority { term, has });
+        if self.is_unsure_of_term() {
+            return;
+        }
+        let (term, committed, has) = (self.term(), self.commit(), self.leader_has());
+        // Nearly always.
+        if self.majority.term == term && self.majority.has >= has.max(committed) {
+            return;
+        }
+        let notes = self.followers_count() && has >= committed;
+        let news = if notes { has } else { committed };
+        if self.majority.term == term && self.majority.has >= news {
+            return;
+        }
+        let told = std::mem::replace(&mut self.majority, Majority { term, has: news });
         // With its first entry a leader says all this anyway.
-        if told.term == term && told.has < has {
+        if told.term != term {
+            return;
+        }
+        if notes {
+            self.note_followers();
+        } else {
             self.raft.raft.bcast_append();
         }
+    }
+
+    fn note_followers(&mut self) {
+        let (from, term) = (self.config.id.0, self.term());
+        let others = self.members().iter().filter(|member| member.id.0 != from);
+        let note = |to: NodeId| Message {
+            msg_type: NOTE,
+            from,
+            to: to.0,
+            term,
+            ..Message::default()
+        };
+        let notes = others.map(|member| note(member.id)).collect();
+        self.send(notes);
     }
 
     /// Whether this leader and any other member are a majority.
@@ -86,21 +112,19 @@ impl Node {
 
     fn count_with_leader(&mut self) {
         let raft = &self.raft.raft;
-        let leader = NodeId(raft.leader_id);
-        if self.majority.term != raft.term || !self.are_majority(leader, self.config.id) {
-            return;
-        }
         let own = match planted(Bug::OwnDiskCountedEarly) {
             true => raft.raft_log.last_index(),
             false => raft.raft_log.persisted,
         };
         let both = Index(own.min(self.majority.has.0));
+        if self.majority.term != raft.term || both <= self.commit() {
+            return;
+        }
         // An entry of this term is the leader's own, and so is all before it.
         let own_term = raft.raft_log.term(both.0) == Ok(raft.term);
-        if both > self.commit()
-            && (own_term || planted(Bug::OtherTermCounted))
-            && !self.members_change(both)
-        {
+        let counts = own_term || planted(Bug::OtherTermCounted);
+        let leader = NodeId(raft.leader_id);
+        if counts && self.are_majority(leader, self.config.id) && !self.members_change(both) {
             self.raft.raft.raft_log.commit_to(both.0);
         }
     }

@@ -12,11 +12,14 @@
 
 use bytes::{Buf, Bytes};
 use protobuf::Message as _;
-use raft::eraftpb::{Entry, Message};
+use raft::eraftpb::{Entry, Message, MessageType};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::reader::Reader;
 use crate::types::{DiskId, Index, NodeId, SegmentId, Span};
+
+/// The kind of a message of which only the envelope counts. Raft sends none of this kind to others.
+pub const NOTE: MessageType = MessageType::MsgBeat;
 
 /// Entries in one append message.
 pub const MESSAGE_ENTRIES_MAX: usize = 1_024;
@@ -262,8 +265,6 @@ fn parse_head(frame: &[u8]) -> Result<(usize, Vec<usize>, Envelope), PeerError> 
 
 #[cfg(test)]
 mod tests {
-    use raft::eraftpb::MessageType;
-
     use super::*;
 
     /// The frame of an append with these payloads.

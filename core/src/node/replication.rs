@@ -12,7 +12,7 @@ use super::config::{
 use super::count::{Place, count};
 use super::fingerprint;
 use super::meta::{Change, Meta};
-use super::peer::Envelope;
+use super::peer::{Envelope, NOTE};
 use super::port::{DiskEffect, Effect};
 use super::raft_log::{MESSAGE_BYTES_MAX, RaftLog};
 use super::snapshot::{self, snapshot_of};
@@ -155,25 +155,27 @@ impl Node {
             self.needs_of(envelope.from, envelope.needs);
         }
         let term = envelope.message.term;
-        if !self.leaves_out(&envelope.message) {
+        if !self.leaves_out(&envelope.message) && kind != NOTE {
             let append = kind == MessageType::MsgAppend;
             let empty = append && envelope.message.entries.is_empty();
             let commit = self.commit();
             self.step_raft(envelope.message);
-            let more = leads && term == self.term() && self.hear_leader_has(envelope.leader_has);
             if append {
-                self.append_answered(empty && (more || self.commit() > commit));
+                self.append_answered(empty && self.commit() > commit);
             }
         }
         if leads && term == self.term() {
             self.heard_from_leader(envelope.leader_commit);
         }
+        if self.raft.raft.leader_id == envelope.from.0 && term == self.term() {
+            self.hear_leader_has(envelope.leader_has);
+        }
     }
 
-    /// Takes back the answer to an append that only told of commits, or of the leader's disk: the leader has,
-    /// or is sent, another one that says the same. Should that be lost, the leader asks with the next
-    /// heartbeat, by an append that tells of nothing.
-    fn append_answered(&mut self, only_told: bool) {
+    /// Takes back the answer to an append that only told of commits: the leader has, or is sent, another one
+    /// that says the same. Should that be lost, the leader asks with the next heartbeat, by an append that
+    /// tells of nothing.
+    fn append_answered(&mut self, told_of_commits: bool) {
         let raft = &mut self.raft.raft;
         let Some(answer) = raft.msgs.last() else {
             return;
@@ -182,7 +184,7 @@ impl Node {
             return;
         }
         let acknowledged = (Term(raft.term), Index(answer.index));
-        let needless = only_told || planted(Bug::AnsweredOnce);
+        let needless = told_of_commits || planted(Bug::AnsweredOnce);
         if needless && self.acknowledged == acknowledged {
             raft.msgs.pop();
         }
@@ -252,9 +254,7 @@ impl Node {
             vote: hs.vote,
         });
         let entries = ready.take_entries();
-        // A voter alone leads before its own disk has the term. Who hears of it must find it there again
-        // after a crash.
-        let unsure = hard.is_some() || self.pending.iter().any(|pending| pending.hard);
+        let unsure = hard.is_some() || self.is_unsure_of_term();
         let (now, mut later) = if unsure {
             (Vec::new(), messages)
         } else {
@@ -296,6 +296,12 @@ impl Node {
         }
     }
 
+    /// A voter alone leads before its own disk has the term. Who hears of it must find it there again after a
+    /// crash.
+    pub(super) fn is_unsure_of_term(&self) -> bool {
+        self.pending.iter().any(|pending| pending.hard)
+    }
+
     /// Each record carries the commit index that came with it, not only what is applied: a voter whose log
     /// has the end of a joint change knows from the same record that its beginning is committed, and never
     /// elects by the configuration before it again (raft-rs takes a configuration when it is applied).
@@ -321,7 +327,7 @@ impl Node {
     }
 
     /// Sends messages, those to one peer in their order.
-    fn send(&mut self, mut messages: Vec<Message>) {
+    pub(super) fn send(&mut self, mut messages: Vec<Message>) {
         if self.out_of_cluster() && !planted(Bug::DamagedNodeAnswers) {
             return;
         }

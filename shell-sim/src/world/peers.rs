@@ -1,7 +1,7 @@
 //! Messages between nodes, as frames on the network.
 
 use bytes::Bytes;
-use kingbus_core::node::peer::Envelope;
+use kingbus_core::node::peer::{Envelope, NOTE};
 use kingbus_core::node::port::{Input, PeerInput};
 use kingbus_core::types::Index;
 use raft::eraftpb::MessageType;
@@ -195,7 +195,7 @@ impl World {
     }
 }
 
-/// What a leader says to be committed by this input, if it is an append or a heartbeat.
+/// What a leader says to be committed by this input, if it is of one: a note says nothing of it.
 pub(super) fn commit_told(input: &Input) -> Option<Index> {
     let Input::Peer(PeerInput::Message(envelope)) = input else {
         return None;
@@ -203,7 +203,7 @@ pub(super) fn commit_told(input: &Input) -> Option<Index> {
     let message = &envelope.message;
     let leads = matches!(
         message.msg_type,
-        MessageType::MsgAppend | MessageType::MsgHeartbeat
+        MessageType::MsgAppend | MessageType::MsgHeartbeat | NOTE
     );
     leads.then_some(Index(message.commit))
 }
