@@ -209,3 +209,28 @@ fn count(shared: &Shared, bytes: usize) -> bool {
     shared.bytes_left.store(after, Ordering::SeqCst);
     after != u64::MAX
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_a_long_way_arrives_late_whole_and_in_order() {
+        let delay = Duration::from_millis(50);
+        let target = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+        let proxy = Proxy::start(target.local_addr().expect("an address").port());
+        proxy.set_delay(delay);
+        let begin = Instant::now();
+        let mut client = TcpStream::connect(("127.0.0.1", proxy.port())).expect("a connection");
+        for piece in [&b"one"[..], b"two", &[7; 200_000]] {
+            client.write_all(piece).expect("written");
+        }
+        drop(client);
+        let (mut stream, _) = target.accept().expect("a connection");
+        let mut arrived = Vec::new();
+        stream.read_to_end(&mut arrived).expect("read");
+        assert!(begin.elapsed() >= delay);
+        assert_eq!(arrived.len(), 6 + 200_000);
+        assert!(arrived.starts_with(b"onetwo"));
+    }
+}

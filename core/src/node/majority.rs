@@ -57,7 +57,8 @@ impl Node {
         }
     }
 
-    /// Once for each write: a commit that the followers find out for themselves is not told.
+    /// Once for each write: a commit that the followers find out for themselves is not told. Where they
+    /// cannot after all, since the members change in between, the next heartbeat tells them.
     fn tell_followers(&mut self) {
         if self.is_unsure_of_term() {
             return;
