@@ -5,7 +5,7 @@
 mod member;
 
 use kingbus_core::node::Node;
-use kingbus_core::node::members::{Member, MemberChange, Members, Reconfiguration};
+use kingbus_core::node::members::{MemberChange, Reconfiguration};
 use kingbus_core::node::peer::{Envelope, NOTE};
 use kingbus_core::node::port::{DiskEffect, DiskInput, Effect, Input, PeerInput};
 use kingbus_core::types::{DiskId, Index, NodeId};
@@ -13,11 +13,6 @@ use raft::eraftpb::{Entry, EntryType, Message, MessageType};
 
 /// No entry is acknowledged.
 const NONE: [u64; 0] = [];
-
-fn three() -> Members {
-    let voter = |id| Member::voter(NodeId(id), format!("n{id}"));
-    Members::new((1..=3).map(voter).collect())
-}
 
 fn of_members(index: u64, change: &Reconfiguration) -> Entry {
     let mut entry = Entry {
@@ -57,7 +52,7 @@ impl Follower {
     fn of_three() -> Follower {
         let mut follower = Follower::new();
         follower.append(1, 2, 0);
-        follower.entries(2, vec![of_members(2, &three().found())], 0);
+        follower.entries(2, vec![of_members(2, &member::three().found())], 0);
         follower.durable();
         follower.append(3, 3, 2);
         follower
@@ -231,7 +226,7 @@ fn nothing_is_counted_before_the_log_says_who_the_members_are() {
 #[test]
 fn nothing_is_counted_over_a_change_of_the_members() {
     let mut follower = Follower::of_three();
-    let change = three().change(&[MemberChange::Remove(NodeId(3))]);
+    let change = member::three().change(&[MemberChange::Remove(NodeId(3))]);
     let change = of_members(4, &change.expect("it can be removed"));
     follower.leader_has = 5;
     follower.append(3, 4, 2);

@@ -149,7 +149,7 @@ impl Node {
         let kind = envelope.message.msg_type;
         let leads = matches!(
             kind,
-            MessageType::MsgAppend | MessageType::MsgHeartbeat | MessageType::MsgSnapshot
+            MessageType::MsgAppend | MessageType::MsgHeartbeat | MessageType::MsgSnapshot | NOTE
         );
         if self.is_leader() {
             self.needs_of(envelope.from, envelope.needs);
@@ -166,8 +166,6 @@ impl Node {
         }
         if leads && term == self.term() {
             self.heard_from_leader(envelope.leader_commit);
-        }
-        if self.raft.raft.leader_id == envelope.from.0 && term == self.term() {
             self.hear_leader_has(envelope.leader_has);
         }
     }

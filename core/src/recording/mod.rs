@@ -3,7 +3,7 @@
 //! ```text
 //! file header, 16 bytes                       frame header, 16 bytes, little endian
 //!   0  magic "KINGBREC"                         0  body length   u32  bytes
-//!   8  version   u32  1                         4  kind          u8   1 begin, 2 input, 3 state, 4 end
+//!   8  version   u32  2                         4  kind          u8   1 begin, 2 input, 3 state, 4 end
 //!  12  CRC32C of bytes 0..12                    5  reserved      3 bytes
 //!                                               8  CRC32C of the body
 //!                                              12  CRC32C of bytes 0..12
@@ -39,7 +39,7 @@ pub const FRAME_BYTES_MAX: usize = 64 << 20;
 const HEADER_LEN: usize = 16;
 
 const MAGIC: &[u8; 8] = b"KINGBREC";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// A part of a recording.
 #[derive(Clone, Debug)]

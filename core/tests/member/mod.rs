@@ -6,12 +6,17 @@ use kingbus_core::node::members::{Member, Members};
 use kingbus_core::node::{Config, Node};
 use kingbus_core::types::NodeId;
 
+/// Three voters.
+pub fn three() -> Members {
+    let voter = |id| Member::voter(NodeId(id), format!("n{id}"));
+    Members::new((1..=3).map(voter).collect())
+}
+
 /// Node 2 of three, with an empty disk.
 pub fn two() -> Node {
-    let voter = |id| Member::voter(NodeId(id), format!("n{id}"));
     let config = Config {
         id: NodeId(2),
-        members: Members::new((1..=3).map(voter).collect()),
+        members: three(),
         cluster: Uuid([7; 16]),
         server_id: 33_070,
         seed: 5,
