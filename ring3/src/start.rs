@@ -38,6 +38,9 @@ impl World {
             host.effects_left = Some((host.rng.range(0, EFFECTS_MAX), fault));
         }
         host.damaged = false;
+        if self.plant != Some(Plant::OpenedUnsynced) {
+            host.disk.sync_all();
+        }
         let from = host.disk.read_from(CLUSTER, checkpoint_bytes);
         let flaw = host.disk.segments.visible_flaw(from);
         let bad_reads = host.disk.bad_reads == Some(BadReads::Failing);

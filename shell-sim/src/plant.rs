@@ -13,16 +13,19 @@ pub enum Plant {
     EarlyAcknowledgement,
     /// A node's recovery begins with an empty disk.
     ForgottenDisk,
+    /// A node takes for durable what it reads when it starts.
+    OpenedUnsynced,
 }
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Plant; 5] = [
+    pub const ALL: [Plant; 6] = [
         Plant::WrittenBeforeDurable,
         Plant::AlteredBytes,
         Plant::SkippedTransaction,
         Plant::EarlyAcknowledgement,
         Plant::ForgottenDisk,
+        Plant::OpenedUnsynced,
     ];
 
     /// Its name on the command line.
@@ -33,6 +36,7 @@ impl Plant {
             Plant::SkippedTransaction => "skipped-transaction",
             Plant::EarlyAcknowledgement => "early-acknowledgement",
             Plant::ForgottenDisk => "forgotten-disk",
+            Plant::OpenedUnsynced => "opened-unsynced",
         }
     }
 }

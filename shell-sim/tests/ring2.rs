@@ -1,7 +1,14 @@
 //! Ring 2: the shell that is shipped, in a model of the operating system.
 
+use std::cell::RefCell;
+use std::io::IoSlice;
 use std::process::Command;
+use std::rc::Rc;
 
+use kingbus::disk::Files;
+use kingbus::opening::{Trouble, log_folder, open};
+use kingbus_core::gtid::Uuid;
+use kingbus_core::types::SegmentId;
 use kingbus_sim::ring2::plan::Plan;
 use kingbus_sim::ring2::{Outcome, run};
 
@@ -113,4 +120,53 @@ fn two_processes_with_one_seed_tell_the_same() {
         assert_eq!(differ, None, "seed {seed}");
         assert_eq!(first, second, "seed {seed}");
     }
+}
+
+/// The segments that a machine has after its death, where a process died before with what it wrote not
+/// durable. `opened`: by another process, in between.
+fn left(opened: bool) -> Vec<Vec<u8>> {
+    let folder = tempfile::tempdir().expect("a folder for the index");
+    let data = folder.path().to_owned();
+    let found = Rc::new(RefCell::new(Vec::new()));
+    let finds = found.clone();
+    let mut sim = turmoil::Builder::new().build();
+    sim.host("node", move || {
+        let (data, finds) = (data.clone(), finds.clone());
+        async move {
+            let files = Files::open(&log_folder(&data))?;
+            let segments = [SegmentId(1), SegmentId(2)];
+            if files.list()?.is_empty() {
+                for segment in segments {
+                    files.create(segment, 64)?;
+                    let written = [IoSlice::new(b"not a log")];
+                    kingbus::os::write_at(&*files.get(segment)?, &written, 0)?;
+                }
+                if opened {
+                    assert!(matches!(
+                        open(&data, Uuid([7; 16])),
+                        Err(Trouble::Damaged(_))
+                    ));
+                }
+            } else {
+                for segment in segments {
+                    let mut bytes = Vec::with_capacity(9);
+                    kingbus::os::read_at(&*files.get(segment)?, &mut bytes, 0)?;
+                    finds.borrow_mut().push(bytes);
+                }
+            }
+            std::future::pending().await
+        }
+    });
+    sim.step().expect("a step");
+    sim.crash("node");
+    sim.bounce("node");
+    sim.step().expect("a step");
+    found.take()
+}
+
+#[test]
+fn what_a_killed_process_wrote_is_durable_once_its_log_is_opened() {
+    assert_eq!(left(true), [b"not a log", b"not a log"]);
+    // So the machine does lose what nobody made durable.
+    assert_ne!(left(false), [b"not a log", b"not a log"]);
 }

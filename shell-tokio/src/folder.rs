@@ -30,6 +30,22 @@ struct Owner {
     server_uuid: Uuid,
 }
 
+/// Makes a folder and those it lies in, as far as they are missing, durably.
+fn make(path: &Path) -> io::Result<()> {
+    let is_missing = |folder: &&Path| os::read_dir(folder).is_err();
+    let named = path.ancestors().filter(|folder| *folder != Path::new(""));
+    let missing: Vec<&Path> = named.take_while(is_missing).collect();
+    DirBuilder::new().recursive(true).mode(0o750).create(path)?;
+    for folder in missing {
+        match folder.parent() {
+            Some(parent) if parent != Path::new("") => os::sync_folder(parent)?,
+            Some(_) => os::sync_folder(Path::new("."))?,
+            None => {}
+        }
+    }
+    Ok(())
+}
+
 impl Folder {
     /// Makes the folder if it is missing, and locks it.
     pub fn open(path: &Path) -> Result<Folder, String> {
@@ -39,11 +55,7 @@ impl Folder {
                 path.display()
             )
         };
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o750)
-            .create(path)
-            .map_err(|error| failed("cannot be made", &error))?;
+        make(path).map_err(|error| failed("cannot be made", &error))?;
         let lock =
             private(&path.join("lock"), false).map_err(|error| failed("cannot be used", &error))?;
         let began = Instant::now();

@@ -14,10 +14,15 @@ use tracing::{info, warn};
 
 use crate::disk::files::{Files, read_at};
 use crate::disk::index::{Index, IndexError};
-use crate::disk::{index_folder, log_folder};
+use crate::disk::index_folder;
+pub use crate::disk::log_folder;
 
 /// Changes put into the index at once while it is made.
 const PUT_OPS_MAX: usize = 4096;
+
+/// Segments that a process may have left with what is not durable: the one that it wrote to, and the next,
+/// made beforehand or just begun.
+const UNSETTLED_MAX: usize = 2;
 
 /// What a node is begun with.
 pub struct Opened {
@@ -54,6 +59,13 @@ pub fn open(data: &Path, cluster: Uuid) -> Result<Opened, Trouble> {
     };
     let files = Files::open(&log_folder(data)).map_err(failed)?;
     let segments = files.list().map_err(failed)?;
+    for &segment in segments.keys().rev().take(UNSETTLED_MAX) {
+        files.settle(segment).map_err(|error| Damage {
+            segment,
+            offset: 0,
+            what: format!("it cannot be made durable: {error}"),
+        })?;
+    }
     let (index, checkpoint) = open_index(&index_folder(data))?;
     let recovered = recover(&files, &segments, &index, cluster, checkpoint)?;
     files.delete(&recovered.discard).map_err(failed)?;

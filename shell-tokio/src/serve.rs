@@ -24,6 +24,7 @@ use crate::disk::{self, Cache, Disk, Reader};
 use crate::driver::{self, Driver, Inbox, Outlets};
 use crate::folder::Folder;
 use crate::http::{self, Answerer};
+use crate::open_files;
 use crate::opening::{self, Opened, Trouble};
 use crate::os::{self, TcpListener};
 use crate::peers::{self, Credentials, Heard, Peers};
@@ -47,6 +48,7 @@ const SOURCE_PAUSE: Duration = Duration::from_millis(250);
 /// Runs a node until it is told to stop. Error: one text for the operator.
 pub fn run(config: &Config) -> Result<(), String> {
     start_log();
+    open_files::check(config.replicas.connections_max, os::raise_open_files())?;
     let folder = Folder::open(&config.data)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

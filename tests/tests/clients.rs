@@ -1,7 +1,9 @@
 //! What clients other than a well-behaved replica see of a node.
 
-use std::io::Write;
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use kingbus_tests::check::{assert_same_data, follow, wait_same_executed};
 use kingbus_tests::kingbus::Node;
@@ -107,4 +109,24 @@ fn a_replica_that_is_ahead_waits_and_is_named_and_other_clients_get_clear_answer
     }
     wait_same_executed(&stage.source, &stage.replica, seconds(20));
     assert_same_data(&stage.source, &stage.replica);
+}
+
+/// A place is not kept by somebody who never logs in, however long he goes on sending.
+#[test]
+fn who_does_not_log_in_is_given_up() {
+    let stage = Stage::new("no-login", 1, &[]);
+    let mut stranger =
+        TcpStream::connect(("127.0.0.1", stage.cluster.nodes[0].port())).expect("taken");
+    let pause = Duration::from_millis(500);
+    stranger.set_read_timeout(Some(pause)).expect("an option");
+    wait::until("the stranger is sent away", seconds(30), || {
+        // The head of a long packet, then its bytes, one by one.
+        let sent = stranger.write_all(&[0xff]);
+        let mut bytes = [0; 256];
+        match (sent, stranger.read(&mut bytes)) {
+            (Ok(()), Ok(1..)) => None,
+            (Ok(()), Err(error)) if error.kind() == ErrorKind::WouldBlock => None,
+            (Ok(()), Ok(0) | Err(_)) | (Err(_), _) => Some(()),
+        }
+    });
 }

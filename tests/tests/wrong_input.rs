@@ -101,6 +101,11 @@ fn each_mistake_in_a_configuration_names_file_and_key() {
             vec!["/not/there"],
         ),
         (
+            "more-clients-than-files",
+            right().replace("[admin]", "connections_max = 4000000000\n[admin]"),
+            vec!["connections_max = 4000000000", "open files", "LimitNOFILE"],
+        ),
+        (
             "data-is-a-file",
             right().replace("DATA", "/etc/hostname"),
             vec!["/etc/hostname"],

@@ -114,6 +114,22 @@ impl std::fmt::Display for PeerError {
     }
 }
 
+/// Leaves so many entries in a message as it may have, and returns a message with those behind them. Raft
+/// adds what is not durable yet to what it got from the log, whatever the bound of that.
+pub fn cut(message: &mut Message) -> Option<Message> {
+    if message.entries.len() <= MESSAGE_ENTRIES_MAX {
+        return None;
+    }
+    let mut entries = message.take_entries().into_vec();
+    let behind = entries.split_off(MESSAGE_ENTRIES_MAX);
+    let mut next = message.clone();
+    let last = entries.last().expect("a message may have entries");
+    (next.index, next.log_term) = (last.index, last.term);
+    next.set_entries(behind.into());
+    message.set_entries(entries.into());
+    Some(next)
+}
+
 const VERSION: u8 = 2;
 const SPAN_LEN: usize = 20;
 
@@ -300,6 +316,38 @@ mod tests {
             .collect::<Vec<_>>()
             .concat()
             .into()
+    }
+
+    #[test]
+    fn message_of_too_many_entries_goes_as_several_that_follow_each_other() {
+        let count = 2 * MESSAGE_ENTRIES_MAX as u64 + 5;
+        let entry = |index| Entry {
+            index,
+            term: index / 100,
+            ..Entry::default()
+        };
+        let mut message = Message {
+            msg_type: MessageType::MsgAppend,
+            index: 9,
+            commit: 3,
+            ..Message::default()
+        };
+        let all: Vec<Entry> = (10..10 + count).map(entry).collect();
+        message.set_entries(all.clone().into());
+        let (mut before, mut sent) = (entry(9), Vec::new());
+        let mut next = Some(message);
+        while let Some(mut message) = next {
+            next = cut(&mut message);
+            assert!(message.entries.len() <= MESSAGE_ENTRIES_MAX);
+            assert_eq!(
+                (message.index, message.log_term),
+                (before.index, before.term)
+            );
+            assert_eq!(message.commit, 3);
+            sent.extend(message.take_entries());
+            before = sent.last().expect("some").clone();
+        }
+        assert_eq!(sent, all);
     }
 
     #[test]

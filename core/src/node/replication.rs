@@ -12,7 +12,7 @@ use super::config::{
 use super::count::{Place, count};
 use super::fingerprint;
 use super::meta::{Change, Meta};
-use super::peer::{Envelope, NOTE};
+use super::peer::{Envelope, NOTE, cut};
 use super::port::{DiskEffect, Effect};
 use super::raft_log::{MESSAGE_BYTES_MAX, RaftLog};
 use super::snapshot::{self, snapshot_of};
@@ -337,17 +337,21 @@ impl Node {
         let needs = self.replicas.slowest;
         messages.sort_by_key(|message| message.to);
         for message in messages {
-            self.out.push_back(Effect::Peer(Envelope {
-                from: self.config.id,
-                to: NodeId(message.to),
-                leader_commit: Index(commit),
-                leader_has: self.leader_has(),
-                needs,
-                gone: false,
-                disk: self.writer.disk(),
-                disk_known: self.disk_of(NodeId(message.to)),
-                message,
-            }));
+            let mut next = Some(message);
+            while let Some(mut message) = next {
+                next = cut(&mut message);
+                self.out.push_back(Effect::Peer(Envelope {
+                    from: self.config.id,
+                    to: NodeId(message.to),
+                    leader_commit: Index(commit),
+                    leader_has: self.leader_has(),
+                    needs,
+                    gone: false,
+                    disk: self.writer.disk(),
+                    disk_known: self.disk_of(NodeId(message.to)),
+                    message,
+                }));
+            }
         }
     }
 

@@ -183,6 +183,11 @@ impl Session {
         }
     }
 
+    /// Whether the client has shown that it may be here.
+    pub fn is_logged_in(&self) -> bool {
+        matches!(self.phase, Phase::Commands | Phase::Dumping)
+    }
+
     /// What is to be done next; None when there is nothing until the next input.
     pub fn poll(&mut self) -> Option<Output> {
         self.outputs.pop_front()

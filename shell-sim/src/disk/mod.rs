@@ -203,21 +203,28 @@ impl Disk {
         };
     }
 
-    /// The process ends, the machine goes on.
-    pub fn stop(&mut self) {
-        self.syncing = None;
-        (self.full, self.index_gone) = (false, false);
-        self.index.flush();
-        self.segments.stop();
+    /// What a process that died wrote is durable from now on, as a shell sees to before it reads it.
+    pub fn sync_all(&mut self) {
+        self.segments.sync_all();
     }
 
-    /// The machine dies. Returns how many writes were unsynced, and how many of them were lost or
-    /// torn.
+    /// The process ends, the machine goes on. Returns how many writes are not durable.
+    pub fn stop(&mut self) -> u64 {
+        self.syncing = None;
+        (self.full, self.index_gone) = (false, false);
+        self.segments.stop()
+    }
+
+    /// The machine dies, or the process alone. Returns how many writes were unsynced, and how many of them
+    /// were lost or torn.
     pub fn crash(&mut self, world: &Settings, loss: IndexLoss) -> (u64, u64) {
+        if loss == IndexLoss::AllKept {
+            return (self.stop(), 0);
+        }
         self.syncing = None;
         (self.full, self.stuck, self.index_gone) = (false, 0, false);
         match loss {
-            IndexLoss::Kept => self.index.flush(),
+            IndexLoss::AllKept | IndexLoss::Kept => self.index.flush(),
             IndexLoss::Suffix => self.index.lose_suffix(&mut self.rng),
             IndexLoss::Lost => self.index = Index::default(),
         }

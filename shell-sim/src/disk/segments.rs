@@ -214,12 +214,27 @@ impl Segments {
         self.deleted.remove(&segment);
     }
 
-    /// The process ends and the machine goes on: everything that was written is there.
-    pub fn stop(&mut self) {
+    /// The process ends and the machine goes on: everything that was written is there, and not durable before
+    /// somebody syncs it. Returns how many writes that are.
+    pub fn stop(&mut self) -> u64 {
         self.lose_next = None;
-        self.synced(u64::MAX);
         self.answered = 0;
+        for write in &mut self.pending {
+            // The next process numbers its own from 1 on, and waits for none of these.
+            write.seq = 0;
+        }
         self.forgive();
+        self.pending.len() as u64
+    }
+
+    /// Everything is durable, files and their names too. Nothing is lost in this.
+    pub fn sync_all(&mut self) {
+        let lose_next = self.lose_next.take();
+        self.synced(u64::MAX);
+        self.lose_next = lose_next;
+        self.answered = 0;
+        self.deleted.clear();
+        self.files.values_mut().for_each(|file| file.exists = true);
     }
 
     /// Bytes of a file that a crash leaves for sure.

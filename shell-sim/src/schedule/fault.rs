@@ -58,7 +58,10 @@ pub enum Moment {
 /// What a crash does to the index, which is never synced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum IndexLoss {
-    /// Nothing: the process died, the machine did not.
+    /// Nothing, nor to the log: the process died, the machine did not. What was written is there, durable or
+    /// not.
+    AllKept,
+    /// Nothing: it happened to be written.
     Kept,
     /// It loses some of its last writes.
     Suffix,

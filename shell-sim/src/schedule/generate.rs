@@ -172,8 +172,8 @@ fn fault(
         _ => Moment::Effects(rng.range(1, 12)),
     };
     let index = *rng.pick(&[
+        IndexLoss::AllKept,
         IndexLoss::Kept,
-        IndexLoss::Suffix,
         IndexLoss::Suffix,
         IndexLoss::Lost,
     ]);

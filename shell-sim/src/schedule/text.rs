@@ -145,6 +145,7 @@ impl fmt::Display for Moment {
 impl fmt::Display for IndexLoss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            IndexLoss::AllKept => "all-kept",
             IndexLoss::Kept => "kept",
             IndexLoss::Suffix => "suffix",
             IndexLoss::Lost => "lost",
@@ -422,10 +423,11 @@ impl<'a> Words<'a> {
     fn index(&mut self) -> Result<IndexLoss, String> {
         self.this("index")?;
         match self.word("what becomes of the index")? {
+            "all-kept" => Ok(IndexLoss::AllKept),
             "kept" => Ok(IndexLoss::Kept),
             "suffix" => Ok(IndexLoss::Suffix),
             "lost" => Ok(IndexLoss::Lost),
-            other => Err(format!("'{other}' is not kept, suffix or lost")),
+            other => Err(format!("'{other}' is not all-kept, kept, suffix or lost")),
         }
     }
 

@@ -12,6 +12,7 @@ use crate::oracles::{
     Violation, a_crash_is_not_damage, a_damaged_node_is_silent, a_damaged_node_says_so,
     a_sound_disk_is_trusted, damage_is_noticed, hands_over_when_stuck,
 };
+use crate::plant::Plant;
 use crate::schedule::BadReads;
 use crate::trace::Note;
 
@@ -98,6 +99,9 @@ impl World {
     pub(super) fn open(&mut self, node: usize) -> Result<Option<Opened>, Violation> {
         let checkpoint_bytes = self.schedule.settings.checkpoint_bytes;
         let disk = &mut self.hosts[node].disk;
+        if self.plant != Some(Plant::OpenedUnsynced) {
+            disk.sync_all();
+        }
         let from = disk.read_from(CLUSTER, checkpoint_bytes);
         let flaw = disk.segments.visible_flaw(from);
         let bad_reads = disk.bad_reads == Some(BadReads::Failing);

@@ -293,6 +293,8 @@ impl World {
         let disk = &mut self.hosts[node].disk;
         let (writes, lost) = disk.crash(&self.schedule.settings, index);
         self.probes.hit_if(lost > 0, "unsynced_writes_lost");
+        let left = index == IndexLoss::AllKept && writes > 0;
+        self.probes.hit_if(left, "left_unsynced");
         self.probes.hit_if(index == IndexLoss::Lost, "index_lost");
         self.note(Note::Crashed {
             node: node as u64 + 1,

@@ -67,6 +67,11 @@ impl Direct {
         }
     }
 
+    /// The segments before this one are deleted: none is held open.
+    pub(super) fn forget(&mut self, before: SegmentId) {
+        self.open = self.open.take().filter(|(segment, _)| *segment >= before);
+    }
+
     fn write_past_cache(
         &mut self,
         files: &Files,
@@ -202,6 +207,26 @@ mod tests {
             &[vec![256 << 10], vec![1 << 20, (1 << 20) + 1], vec![5]],
             false,
         );
+    }
+
+    #[test]
+    fn deleted_segment_is_not_held_open() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let files = Files::open(folder.path()).expect("opened");
+        files.create(SEGMENT, SEGMENT_BYTES).expect("made");
+        let file = files.get(SEGMENT).expect("there");
+        let mut direct = Direct::default();
+        let part = [Bytes::from(vec![3; DIRECT_BYTES_MIN])];
+        let written = direct.write_at(&files, SEGMENT, &file, 0, &part);
+        written.expect("written");
+        assert!(direct.open.is_some() || direct.refused);
+        direct.forget(SEGMENT);
+        assert!(
+            direct.open.is_some() || direct.refused,
+            "it is not before itself"
+        );
+        direct.forget(SegmentId(SEGMENT.0 + 1));
+        assert!(direct.open.is_none());
     }
 
     #[test]

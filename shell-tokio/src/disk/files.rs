@@ -27,9 +27,12 @@ pub struct Files {
 }
 
 impl Files {
-    /// The segments in `folder`, which is made if missing.
+    /// The segments in `folder`, which is made if missing, durably.
     pub fn open(folder: &Path) -> io::Result<Files> {
         os::create_dir_all(folder)?;
+        if let Some(parent) = folder.parent() {
+            os::sync_folder(parent)?;
+        }
         Ok(Files {
             folder: folder.to_owned(),
             open: Mutex::default(),
@@ -56,6 +59,15 @@ impl Files {
         Ok(found)
     }
 
+    /// Makes durable what a process that died left of a segment, which is to be read from the disk then:
+    /// until that it may be in the kernel's memory alone, even where an earlier `fdatasync` failed.
+    pub fn settle(&self, segment: SegmentId) -> io::Result<()> {
+        let file = self.get(segment)?;
+        file.sync_all()?;
+        os::forget_cached(&file);
+        os::sync_folder(&self.folder)
+    }
+
     /// Makes a segment file whose blocks are all allocated, durably.
     pub fn create(&self, segment: SegmentId, len: u64) -> io::Result<()> {
         let path = self.path(segment);
@@ -79,8 +91,9 @@ impl Files {
     /// Deletes segment files, durably: one that came back after a crash could be taken for damage.
     pub fn delete(&self, segments: &[SegmentId]) -> io::Result<()> {
         for segment in segments {
-            self.held().remove(segment);
             os::remove_file(self.path(*segment))?;
+            // Last, so that nobody holds it again.
+            self.held().remove(segment);
         }
         if segments.is_empty() {
             return Ok(());

@@ -1,5 +1,6 @@
 //! The thread that keeps the index and answers from it.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -14,6 +15,7 @@ use tokio::time::sleep;
 use super::Answers;
 use super::index::{Index, IndexError};
 use super::reader::Reader;
+use super::space::Space;
 
 /// Pause before a full disk is tried again.
 const FULL_PAUSE: Duration = Duration::from_millis(500);
@@ -58,17 +60,17 @@ pub(super) async fn run(
     mut jobs: UnboundedReceiver<IndexJob>,
     reader: Reader,
     answers: Answers,
-    stop: Arc<AtomicBool>,
+    (space, stop): (Arc<Space>, Arc<AtomicBool>),
 ) {
     while let Some(job) = jobs.recv().await {
         let done = match job {
-            IndexJob::Put(ops) => match put(index, &ops, &stop).await {
+            IndexJob::Put(ops) => match put(index, &ops, &space, &stop).await {
                 Ok(Some(open)) => {
                     index = open;
                     Ok(())
                 }
                 Ok(None) => return,
-                Err((folder, error)) => return given_up(&folder, error, &answers),
+                Err((folder, error)) => return given_up(&folder, error, &answers, jobs).await,
             },
             IndexJob::Rows {
                 token,
@@ -111,25 +113,30 @@ pub(super) async fn run(
         if let Err(error) = done {
             let folder = index.folder().to_owned();
             drop(index);
-            return given_up(&folder, error, &answers);
+            return given_up(&folder, error, &answers, jobs).await;
         }
     }
 }
 
-type Failed = (std::path::PathBuf, IndexError);
+type Failed = (PathBuf, IndexError);
 
 /// Puts them, as soon as there is space: RocksDB takes no more writes after it met a full disk, so it
 /// is opened again. None: kingbus is being stopped.
 async fn put(
     mut index: Index,
     ops: &[IndexOp],
+    space: &Arc<Space>,
     stop: &AtomicBool,
 ) -> Result<Option<Index>, Failed> {
     let folder = index.folder().to_owned();
+    let mut full = None;
     loop {
         match index.put(ops) {
             Ok(()) => return Ok(Some(index)),
-            Err(IndexError::Full) => drop(index),
+            Err(IndexError::Full) => {
+                drop(index);
+                full = full.or_else(|| Some(space.none()));
+            }
             Err(error) => return Err((folder, error)),
         }
         index = loop {
@@ -146,16 +153,51 @@ async fn put(
     }
 }
 
-fn given_up(folder: &std::path::Path, error: IndexError, answers: &Answers) {
+/// Says that the index is gone, and does nothing any more: the node may go on asking.
+async fn given_up(
+    folder: &Path,
+    error: IndexError,
+    answers: &Answers,
+    mut jobs: UnboundedReceiver<IndexJob>,
+) {
     let _ = std::fs::remove_dir_all(folder);
     let text = format!(
         "the index in {} failed: {error}. Restart kingbus: it is made anew from the segments",
         folder.display()
     );
     answer(answers, DiskInput::Damaged { text });
+    while jobs.recv().await.is_some() {}
 }
 
 fn answer(answers: &Answers, answer: DiskInput) {
     // Without a node there is nobody left to tell.
     let _ = answers.send(answer);
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc::unbounded_channel;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn index_that_failed_is_reported_and_takes_what_is_still_put() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("index");
+        std::fs::create_dir(&path).expect("made");
+        let (answers, mut answered) = unbounded_channel();
+        let (to, jobs) = unbounded_channel();
+        let error = IndexError::Unusable("broken".to_owned());
+        let gone = given_up(&path, error, &answers, jobs);
+        let puts = async {
+            match answered.recv().await {
+                Some(DiskInput::Damaged { text }) => assert!(text.contains("broken"), "{text}"),
+                other => panic!("damage, not {other:?}"),
+            }
+            to.send(IndexJob::Put(Vec::new())).expect("taken");
+            drop(to);
+        };
+        tokio::join!(gone, puts);
+        assert!(!path.exists());
+    }
 }

@@ -18,6 +18,7 @@ use super::Answers;
 use super::cache::Cache;
 use super::direct::Direct;
 use super::files::{self, Files};
+use super::space::{Full, Space};
 use crate::os::{self, File};
 
 /// Pause before a full disk is tried again.
@@ -56,11 +57,12 @@ pub(super) struct LogThread {
     files: Arc<Files>,
     cache: Arc<Cache>,
     answers: Answers,
+    space: Arc<Space>,
     stop: Arc<AtomicBool>,
     /// Written to since they were last made durable.
     dirty: BTreeMap<SegmentId, Arc<File>>,
     direct: Direct,
-    full: bool,
+    full: Option<Full>,
 }
 
 impl LogThread {
@@ -68,16 +70,17 @@ impl LogThread {
         files: Arc<Files>,
         cache: Arc<Cache>,
         answers: Answers,
-        stop: Arc<AtomicBool>,
+        (space, stop): (Arc<Space>, Arc<AtomicBool>),
     ) -> LogThread {
         LogThread {
             files,
             cache,
             answers,
+            space,
             stop,
             dirty: BTreeMap::new(),
             direct: Direct::default(),
-            full: false,
+            full: None,
         }
     }
 
@@ -133,13 +136,14 @@ impl LogThread {
         while let Err(error) = self.files.create(segment, len) {
             self.wait_for_space("made", segment, &error).await?;
         }
-        self.not_full();
+        self.full = None;
         Ok(())
     }
 
     /// What cannot be deleted now is deleted at the next start.
     fn forget(&mut self, before: SegmentId) {
         self.dirty = self.dirty.split_off(&before);
+        self.direct.forget(before);
         let gone = self.files.list().map(|files| {
             let ids = files.into_keys();
             ids.filter(|id| *id < before).collect::<Vec<_>>()
@@ -157,13 +161,17 @@ impl LogThread {
     ) -> Result<(), Trouble> {
         let file = self.files.get(segment);
         let file = file.map_err(|error| self.broken("opened", segment, &error))?;
+        // What the index cannot put waits in memory: the log waits too.
+        while self.space.is_full() {
+            self.pause().await?;
+        }
         while let Err(error) = self
             .direct
             .write_at(&self.files, segment, &file, offset, parts)
         {
             self.wait_for_space("written", segment, &error).await?;
         }
-        self.not_full();
+        self.full = None;
         self.dirty.insert(segment, file);
         self.cache.written(parts);
         Ok(())
@@ -178,21 +186,19 @@ impl LogThread {
         if !files::is_full(error) {
             return Err(self.broken(what, segment, error));
         }
+        if self.full.is_none() {
+            self.full = Some(self.space.none());
+        }
+        self.pause().await
+    }
+
+    /// Until a full disk is tried again.
+    async fn pause(&self) -> Result<(), Trouble> {
         if self.stop.load(Ordering::Relaxed) {
             return Err(Trouble::Stopped);
         }
-        if !self.full {
-            self.full = true;
-            self.answer(DiskInput::Full(true));
-        }
         sleep(FULL_PAUSE).await;
         Ok(())
-    }
-
-    fn not_full(&mut self) {
-        if std::mem::take(&mut self.full) {
-            self.answer(DiskInput::Full(false));
-        }
     }
 
     fn broken(&self, what: &str, segment: SegmentId, error: &io::Error) -> Trouble {
@@ -219,8 +225,11 @@ mod tests {
     async fn run(folder: &std::path::Path, jobs: Vec<LogJob>) -> UnboundedReceiver<DiskInput> {
         let files = Arc::new(Files::open(folder).expect("opened"));
         let (answers, answered) = unbounded_channel();
-        let stop = Arc::new(AtomicBool::new(false));
-        let thread = LogThread::new(files, Arc::new(Cache::new(0)), answers, stop);
+        let shared = (
+            Space::new(answers.clone()),
+            Arc::new(AtomicBool::new(false)),
+        );
+        let thread = LogThread::new(files, Arc::new(Cache::new(0)), answers, shared);
         let (to, queue) = unbounded_channel();
         for job in jobs {
             to.send(job).expect("queued");
@@ -266,6 +275,35 @@ mod tests {
             (bytes.len(), &bytes[8..24]),
             (4096, &[[2; 8], [3; 8]].concat()[..])
         );
+    }
+
+    #[tokio::test]
+    async fn log_waits_while_the_index_finds_no_space() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let files = Arc::new(Files::open(folder.path()).expect("opened"));
+        files.create(SegmentId(1), 4096).expect("made");
+        let (answers, mut answered) = unbounded_channel();
+        let space = Space::new(answers.clone());
+        let of_index = space.none();
+        let shared = (space, Arc::new(AtomicBool::new(false)));
+        let thread = LogThread::new(files, Arc::new(Cache::new(0)), answers, shared);
+        let (to, queue) = unbounded_channel();
+        to.send(write(1, 0, true)).expect("queued");
+        let running = tokio::spawn(thread.run(queue));
+        sleep(FULL_PAUSE / 5).await;
+        assert!(matches!(answered.recv().await, Some(DiskInput::Full(true))));
+        assert!(answered.try_recv().is_err(), "nothing is written");
+        drop(of_index);
+        assert!(matches!(
+            answered.recv().await,
+            Some(DiskInput::Full(false))
+        ));
+        assert!(matches!(
+            answered.recv().await,
+            Some(DiskInput::Written { seq: 1 })
+        ));
+        drop(to);
+        running.await.expect("ended");
     }
 
     #[tokio::test]

@@ -12,6 +12,7 @@ pub mod index;
 mod index_thread;
 mod log_thread;
 mod reader;
+mod space;
 mod windows;
 
 use std::path::{Path, PathBuf};
@@ -29,6 +30,7 @@ use self::index::Index;
 use self::index_thread::IndexJob;
 use self::log_thread::{LogJob, LogThread};
 pub use self::reader::{Reader, Unreadable};
+use self::space::Space;
 use crate::os;
 
 /// Folder of the segment files, inside the data folder.
@@ -85,8 +87,15 @@ impl Disk {
         // What is queued is bounded by what the node has in flight.
         let (log, log_jobs) = mpsc::unbounded_channel();
         let (index_to, index_jobs) = mpsc::unbounded_channel();
-        let thread = LogThread::new(files.clone(), cache.clone(), answers.clone(), stop.clone());
-        let of_index = index_thread::run(index, index_jobs, reader.clone(), answers, stop.clone());
+        let space = Space::new(answers.clone());
+        let shared = (space.clone(), stop.clone());
+        let thread = LogThread::new(
+            files.clone(),
+            cache.clone(),
+            answers.clone(),
+            shared.clone(),
+        );
+        let of_index = index_thread::run(index, index_jobs, reader.clone(), answers, shared);
         let threads = [
             os::spawn("log", thread.run(log_jobs)),
             os::spawn("index", of_index),

@@ -140,6 +140,8 @@ impl Shared {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use bytes::BytesMut;
     use kingbus_core::log::{Kind, RecordHeader, record_len};
     use kingbus_core::types::{Index, SegmentId, Term};
@@ -237,6 +239,20 @@ mod tests {
             at += record_len(len);
         }
         spans
+    }
+
+    #[tokio::test]
+    async fn who_keeps_a_window_keeps_nobody_from_the_others() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let files = Arc::new(Files::open(folder.path()).expect("opened"));
+        let spans = long_records(&files);
+        let (answers, _told) = mpsc::unbounded_channel();
+        let reader = Reader::with_windows(files, Arc::new(Cache::new(0)), answers, 2);
+        let _kept = reader.read(spans[3]).await.expect("read");
+        for span in &spans[4..7] {
+            let read = tokio::time::timeout(Duration::from_secs(20), reader.read(*span));
+            read.await.expect("a place").expect("read");
+        }
     }
 
     #[tokio::test]

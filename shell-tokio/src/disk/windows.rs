@@ -3,15 +3,16 @@
 //! their memory is used again and again.
 
 use std::collections::VecDeque;
-use std::future::ready;
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use kingbus_core::log::{RECORD_HEADER_LEN, RecordHeader, check_body};
 use kingbus_core::types::{SegmentId, Span};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::sleep;
 
 use super::Stored;
 use crate::counted::Counted;
@@ -21,6 +22,9 @@ pub(super) const WINDOW_BYTES: usize = 1 << 20;
 
 /// Windows in memory at once, with those that somebody still sends from.
 pub(super) const WINDOWS_MAX: usize = 48;
+
+/// Who waits for a place has one more window given up after so long.
+const GIVE_UP_PAUSE: Duration = Duration::from_millis(20);
 
 /// A stretch of a segment, as it was in the file when it was read.
 #[derive(Debug)]
@@ -155,14 +159,16 @@ impl Windows {
     async fn place(&self) -> OwnedSemaphorePermit {
         let _waiting = Counted::new(&self.waiting);
         let mut place = pin!(self.places.clone().acquire_owned());
-        let place = tokio::select! {
-            biased;
-            place = &mut place => place,
-            // It stands in the queue now: what is given up for it goes to nobody else.
-            () = ready(()) => {
-                self.give_up_one();
-                place.await
+        let mut pause = Duration::ZERO;
+        let place = loop {
+            tokio::select! {
+                biased;
+                place = &mut place => break place,
+                // It stands in the queue now: what is given up for it goes to nobody else.
+                () = sleep(pause) => self.give_up_one(),
             }
+            // Somebody may send from that one for long.
+            pause = GIVE_UP_PAUSE;
         };
         place.expect("places are never closed")
     }

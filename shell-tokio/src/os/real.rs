@@ -15,6 +15,7 @@ use rand::distr::{Distribution, StandardUniform};
 use rustix::buffer::spare_capacity;
 use rustix::fs::{FallocateFlags, OFlags};
 use rustix::io::Errno;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 pub use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
@@ -28,6 +29,12 @@ pub fn lock(file: &File) -> io::Result<()> {
 /// Makes the names in a folder durable.
 pub fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
+}
+
+/// Has the next read of a file come from the disk, where the system can do that.
+pub fn forget_cached(file: &File) {
+    // Advice: a system that does not take it reads what it has.
+    let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed);
 }
 
 /// Opens a file for writes past the page cache. An error of kind `InvalidInput`: the file system has no
@@ -82,6 +89,18 @@ pub fn keep_alive(stream: &TcpStream) -> io::Result<()> {
 /// The listener as the HTTP server takes it.
 pub fn http(listener: TcpListener) -> impl Listener<Io = TcpStream, Addr = SocketAddr> {
     listener
+}
+
+/// Lets this process have as many files and sockets open as it is allowed to; returns how many that are.
+pub fn raise_open_files() -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    // Where that is refused, the present limit counts.
+    let _ = setrlimit(Resource::Nofile, raised);
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
 /// Seconds since 1970.

@@ -87,6 +87,9 @@ pub fn sync_folder(folder: &Path) -> io::Result<()> {
     turmoil::fs::shim::std::fs::sync_dir(folder)
 }
 
+/// The model's files have no page cache to forget.
+pub fn forget_cached(_file: &File) {}
+
 /// The model's files have no page cache to pass by.
 pub fn open_direct(_path: &Path) -> io::Result<File> {
     Err(io::ErrorKind::Unsupported.into())
@@ -166,6 +169,11 @@ impl Listener for Http {
     fn local_addr(&self) -> io::Result<SocketAddr> {
         self.0.local_addr()
     }
+}
+
+/// The model's hosts have no such limit.
+pub fn raise_open_files() -> u64 {
+    u64::MAX
 }
 
 /// Seconds since 1970.

@@ -12,12 +12,15 @@
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
+use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kingbus_core::buffers::Buffers;
 use kingbus_core::node::peer::MESSAGE_ENTRIES_MAX;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
 
+use super::SILENCE_MAX;
 use crate::disk::Stored;
 
 /// Longest frame; a message holds entries of 1 MiB together, or one entry.
@@ -108,10 +111,19 @@ pub struct Incoming {
     pub crcs: Vec<u32>,
 }
 
-/// Reads a frame.
+/// Reads a frame. An error of kind `TimedOut`: nothing came for [`SILENCE_MAX`]. A long frame on a slow way
+/// may take longer than that.
 pub async fn read<R: AsyncRead + Unpin>(from: &mut R, buffers: &Buffers) -> io::Result<Incoming> {
+    read_within(SILENCE_MAX, from, buffers).await
+}
+
+async fn read_within<R: AsyncRead + Unpin>(
+    silence_max: Duration,
+    from: &mut R,
+    buffers: &Buffers,
+) -> io::Result<Incoming> {
     let mut counts = [0; COUNTS_LEN];
-    from.read_exact(&mut counts).await?;
+    within(silence_max, from.read_exact(&mut counts)).await?;
     let [mut len, mut parts] = [0; 2];
     for (to, word) in [&mut len, &mut parts]
         .into_iter()
@@ -124,16 +136,17 @@ pub async fn read<R: AsyncRead + Unpin>(from: &mut R, buffers: &Buffers) -> io::
             "a frame of {len} bytes in {parts} parts; at most {FRAME_BYTES_MAX} in {PARTS_MAX} are taken"
         )));
     }
-    let crc = from.read_u32_le().await?;
+    let crc = within(silence_max, from.read_u32_le()).await?;
     let mut list = vec![0; parts * PART_LEN];
-    from.read_exact(&mut list).await?;
+    within(silence_max, from.read_exact(&mut list)).await?;
     if list_crc(&counts, &list) != crc {
         return Err(wrong("a frame with a wrong checksum".to_owned()));
     }
     let mut bytes = buffers.take(len);
     while bytes.len() < len {
         let left = len - bytes.len();
-        if (&mut *from).take(left as u64).read_buf(&mut bytes).await? == 0 {
+        let mut rest = (&mut *from).take(left as u64);
+        if within(silence_max, rest.read_buf(&mut bytes)).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
     }
@@ -142,6 +155,15 @@ pub async fn read<R: AsyncRead + Unpin>(from: &mut R, buffers: &Buffers) -> io::
         bytes: buffers.share(bytes),
         crcs,
     })
+}
+
+/// What comes in this time.
+async fn within<T>(
+    silence_max: Duration,
+    reading: impl Future<Output = io::Result<T>>,
+) -> io::Result<T> {
+    let read = timeout(silence_max, reading).await;
+    read.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
 /// Whether the parts are what the list says; the checksums of all but the first.
@@ -211,6 +233,26 @@ mod tests {
                 .kind(),
             io::ErrorKind::UnexpectedEof
         );
+    }
+
+    #[tokio::test]
+    async fn slow_frame_is_waited_for_and_a_silent_one_is_not() {
+        let sent = wire(&[&[b"head", &[7; 64]]]).await;
+        let silence_max = Duration::from_secs(1);
+        let pause = silence_max * 3 / 2 / sent.len() as u32;
+        let (mut from, mut to) = tokio::io::duplex(8);
+        tokio::spawn(async move {
+            for byte in &sent {
+                tokio::time::sleep(pause).await;
+                to.write_all(&[*byte]).await.expect("taken");
+            }
+            std::future::pending::<()>().await;
+        });
+        let buffers = Buffers::default();
+        let read = read_within(silence_max, &mut from, &buffers).await;
+        assert_eq!(read.expect("a frame").bytes.len(), 68);
+        let read = read_within(silence_max, &mut from, &buffers).await;
+        assert_eq!(read.expect_err("silence").kind(), io::ErrorKind::TimedOut);
     }
 
     #[tokio::test]

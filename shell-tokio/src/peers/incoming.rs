@@ -14,7 +14,7 @@ use tracing::{info, warn};
 
 use super::handshake::{self, Credentials};
 use super::heard::Heard;
-use super::{CONNECT_TIMEOUT, SILENCE_MAX, frame};
+use super::{CONNECT_TIMEOUT, frame};
 use crate::driver::Inbox;
 use crate::os::{TcpListener, TcpStream};
 
@@ -78,15 +78,13 @@ async fn receive(
     inbox: &Inbox,
 ) -> io::Result<()> {
     let buffers = Buffers::default();
-    let address = timeout(SILENCE_MAX, frame::read(&mut stream, &buffers)).await;
-    let address = address.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+    let address = frame::read(&mut stream, &buffers).await?;
     if !heard.says(peer, &address.bytes) {
         let text = "it does not say where it is; is it of another version?";
         return Err(io::Error::new(io::ErrorKind::InvalidData, text));
     }
     loop {
-        let frame = timeout(SILENCE_MAX, frame::read(&mut stream, &buffers)).await;
-        let frame = frame.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        let frame = frame::read(&mut stream, &buffers).await?;
         if frame.bytes.is_empty() {
             continue;
         }

@@ -126,6 +126,7 @@ impl Peers {
             self.peers.insert(id, caller.call(id, &address));
         }
         let peer = self.peers.get_mut(&id)?;
+        assert!(!peer.queue.is_closed(), "a link ends when nobody queues");
         let dropped_before = peer.state.dropped.swap(false, Ordering::Relaxed);
         let sent =
             peer.state.connected.load(Ordering::Relaxed) && peer.queue(envelope.into_frame());

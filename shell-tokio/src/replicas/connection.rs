@@ -61,8 +61,8 @@ pub(super) struct Connection<'a> {
     out: Outbox,
     /// Bytes of events that went to the outbox, of which the node does not know.
     drained: u64,
+    began: Instant,
     heard: Instant,
-    said_anything: bool,
 }
 
 /// A running dump. The node hears of its end, however it ends.
@@ -123,8 +123,8 @@ impl<'a> Connection<'a> {
             dump: None,
             out: Outbox::of_one_among(usize::MAX),
             drained: 0,
+            began: Instant::now(),
             heard: Instant::now(),
-            said_anything: false,
         }
     }
 
@@ -151,7 +151,7 @@ impl<'a> Connection<'a> {
                     if read == 0 {
                         return Err(Over("the client closed the connection".to_owned()));
                     }
-                    (self.heard, self.said_anything) = (Instant::now(), true);
+                    self.heard = Instant::now();
                     let (bytes, unix_time) = (&input[..read], os::unix_time());
                     self.session.step(Input::Received { bytes, unix_time });
                 }
@@ -168,16 +168,16 @@ impl<'a> Connection<'a> {
 
     async fn next(&mut self, input: &mut [u8]) -> Event {
         let Some(dump) = &mut self.dump else {
-            let patience = if self.said_anything {
-                IDLE_MAX
+            let until = if self.session.is_logged_in() {
+                self.heard + IDLE_MAX
             } else {
-                LOGIN_MAX
+                self.began + LOGIN_MAX
             };
             return tokio::select! {
                 biased;
                 text = self.port.serving.ended() => Event::ServingEnded(text),
                 read = self.stream.read(input) => Event::Read(read),
-                () = tokio::time::sleep_until(self.heard + patience) => Event::Idle,
+                () = tokio::time::sleep_until(until) => Event::Idle,
             };
         };
         let _waiting = Counted::new(&dump.registry.waiting);
