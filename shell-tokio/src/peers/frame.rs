@@ -122,26 +122,7 @@ async fn read_within<R: AsyncRead + Unpin>(
     from: &mut R,
     buffers: &Buffers,
 ) -> io::Result<Incoming> {
-    let mut counts = [0; COUNTS_LEN];
-    within(silence_max, from.read_exact(&mut counts)).await?;
-    let [mut len, mut parts] = [0; 2];
-    for (to, word) in [&mut len, &mut parts]
-        .into_iter()
-        .zip(counts.chunks_exact(4))
-    {
-        *to = u32::from_le_bytes(word.try_into().expect("four bytes")) as usize;
-    }
-    if len > FRAME_BYTES_MAX || parts > PARTS_MAX {
-        return Err(wrong(format!(
-            "a frame of {len} bytes in {parts} parts; at most {FRAME_BYTES_MAX} in {PARTS_MAX} are taken"
-        )));
-    }
-    let crc = within(silence_max, from.read_u32_le()).await?;
-    let mut list = vec![0; parts * PART_LEN];
-    within(silence_max, from.read_exact(&mut list)).await?;
-    if list_crc(&counts, &list) != crc {
-        return Err(wrong("a frame with a wrong checksum".to_owned()));
-    }
+    let (len, list) = within(silence_max, read_list(from)).await?;
     let mut bytes = buffers.take(len);
     while bytes.len() < len {
         let left = len - bytes.len();
@@ -155,6 +136,31 @@ async fn read_within<R: AsyncRead + Unpin>(
         bytes: buffers.share(bytes),
         crcs,
     })
+}
+
+/// Reads what is before the parts: their length together, and the list.
+async fn read_list<R: AsyncRead + Unpin>(from: &mut R) -> io::Result<(usize, Vec<u8>)> {
+    let mut counts = [0; COUNTS_LEN];
+    from.read_exact(&mut counts).await?;
+    let [mut len, mut parts] = [0; 2];
+    for (to, word) in [&mut len, &mut parts]
+        .into_iter()
+        .zip(counts.chunks_exact(4))
+    {
+        *to = u32::from_le_bytes(word.try_into().expect("four bytes")) as usize;
+    }
+    if len > FRAME_BYTES_MAX || parts > PARTS_MAX {
+        return Err(wrong(format!(
+            "a frame of {len} bytes in {parts} parts; at most {FRAME_BYTES_MAX} in {PARTS_MAX} are taken"
+        )));
+    }
+    let crc = from.read_u32_le().await?;
+    let mut list = vec![0; parts * PART_LEN];
+    from.read_exact(&mut list).await?;
+    if list_crc(&counts, &list) != crc {
+        return Err(wrong("a frame with a wrong checksum".to_owned()));
+    }
+    Ok((len, list))
 }
 
 /// What comes in this time.
