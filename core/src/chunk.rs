@@ -84,7 +84,7 @@ pub struct ChunkBuilder {
 }
 
 impl ChunkBuilder {
-    /// An empty chunk. `file` is cut at 255 bytes.
+    /// An empty chunk. `file` has at most 255 bytes.
     pub fn new(epoch: Epoch, file: &str, file_ordinal: u64, start: u64, checksum: bool) -> Self {
         ChunkBuilder {
             body: vec![0; HEAD_LEN],
@@ -199,7 +199,11 @@ impl ChunkBuilder {
     }
 
     fn put_tail(&mut self) {
-        let name = &self.file.as_bytes()[..self.file.len().min(255)];
+        let name = self.file.as_bytes();
+        assert!(
+            name.len() <= 255,
+            "a file's name is bounded where it is read"
+        );
         self.body.put_u8(name.len() as u8);
         self.body.extend_from_slice(name);
         put_varint(&mut self.body, self.raise);

@@ -127,6 +127,8 @@ bugs! {
         "A replica reads on when what it is to read is purged.",
     DeletedEarly = "deleted-early": "Files are deleted before the log knows on disk.",
     OldLogKept = "old-log-kept": "A snapshot is restored beside the old log.",
+    SnapshotCommitsTail = "snapshot-commits-tail":
+        "A snapshot that is torn commits what was in the log before.",
     SnapshotAnsweredEarly = "snapshot-answered-early":
         "A snapshot is answered before it is durable.",
     SnapshotForgetsFile = "snapshot-forgets-file": "A snapshot leaves out the binlog file.",
@@ -146,6 +148,8 @@ bugs! {
         "A dump may begin with the header of a file before.",
     JumpForgetsFile = "jump-forgets-file":
         "A replica is not given the header of the file in which a jump ends.",
+    RotateForgotten = "rotate-forgotten":
+        "A heartbeat names a file whose end the replica was sent.",
     FileNotAnnounced = "file-not-announced": "The replica is not told of a new file.",
     RestartTold = "restart-told": "A replica that goes on is told of a restart of the source.",
     CreditIgnored = "credit-ignored": "A replica is sent more than it reads.",

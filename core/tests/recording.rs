@@ -64,6 +64,7 @@ fn row() -> Row {
             events_to: 400,
             gtids: set("8bc176b8-e510-11f1-b9c4-02fc00000001:1-5:blue:7"),
             commits: (1, 2),
+            rotates: false,
         }),
     }
 }

@@ -28,6 +28,9 @@ impl Client {
     pub(crate) fn new(address: &str, token: Option<Secret>) -> Client {
         let config = ureq::Agent::config_builder()
             .timeout_global(Some(TIMEOUT))
+            // What goes to a node, a password among it, goes to that node alone.
+            .proxy(None)
+            .max_redirects(0)
             .http_status_as_error(false)
             .build();
         Client {

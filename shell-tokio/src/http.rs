@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tracing::info;
 
-use crate::config::parse_start;
+use crate::config::{self, parse_start};
 use crate::os::{self, TcpListener};
 use crate::requests::Requests;
 use crate::secret::{Keys, Secret};
@@ -263,6 +263,14 @@ async fn post_members(State(port): State<Port>, body: Bytes) -> Response {
         return error(StatusCode::BAD_REQUEST, text);
     }
     let changes: Vec<MemberChange> = changes.into_iter().map(MemberChange::from).collect();
+    for change in &changes {
+        if let MemberChange::Add { address, .. } = change
+            && !config::is_address(address)
+        {
+            let text = format!("`{address}` is not HOST:PORT, such as 10.0.0.4:7307");
+            return error(StatusCode::BAD_REQUEST, &text);
+        }
+    }
     info!("an operator changes the members: {changes:?}");
     port.done(|requests| async move { requests.change_members(changes).await })
         .await

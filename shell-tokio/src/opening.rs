@@ -80,6 +80,8 @@ pub fn open(data: &Path, cluster: Uuid) -> Result<Opened, Trouble> {
 fn open_index(folder: &Path) -> Result<(Index, Option<Checkpoint>), Trouble> {
     let last = |index: Index| {
         let checkpoint = index.checkpoint(LogIndex(u64::MAX))?;
+        // One of an earlier version is made anew.
+        index.last_row()?;
         Ok((index, checkpoint))
     };
     let failed = |what: String| Trouble::Failed(format!("{}: {what}", folder.display()));

@@ -390,7 +390,8 @@ async fn offer_source(source: config::Source, keys: Keys, requests: Arc<Requests
         if status.source.state != "none" || !empty {
             return;
         }
-        if status.role == "leader" {
+        // What was said before is known once all is applied.
+        if status.role == "leader" && status.applied == status.last {
             let new = http::NewSource {
                 host: source.host.clone(),
                 port: source.port,

@@ -130,6 +130,22 @@ struct Connection {
     orders: mpsc::UnboundedReceiver<Input>,
 }
 
+impl Drop for Connection {
+    /// A defect of ours must not look like a connection that streams.
+    fn drop(&mut self) {
+        let runtime = tokio::runtime::Handle::try_current();
+        let (true, Ok(runtime)) = (std::thread::panicking(), runtime) else {
+            return;
+        };
+        let (inbox, epoch) = (self.inbox.clone(), self.epoch);
+        let error = format!(
+            "{}: what it sent met a defect of kingbus; please report the panic in the log above",
+            self.address
+        );
+        runtime.spawn(async move { inbox.source(SourceInput::Failed { epoch, error }).await });
+    }
+}
+
 /// Why a connection is over.
 enum Over {
     /// The node was told why, or is gone.
@@ -255,4 +271,38 @@ async fn read(stream: &mut TcpStream, session: &mut Session) -> io::Result<usize
     let buffer = session.buffer();
     buffer.reserve(READ_BYTES);
     stream.read_buf(buffer).await
+}
+
+#[cfg(test)]
+mod tests {
+    use kingbus_core::node::port::Input;
+
+    use super::*;
+    use crate::driver;
+
+    #[tokio::test]
+    async fn connection_that_panics_is_over() {
+        let (inbox, _answers, mut inputs) = driver::queues();
+        let (_to, orders) = mpsc::unbounded_channel();
+        let connection = Connection {
+            epoch: Epoch(3),
+            address: "db1:3306".to_owned(),
+            inbox,
+            orders,
+        };
+        let task = tokio::spawn(async move {
+            let _connection = connection;
+            panic!("a planned panic of a test");
+        });
+        assert!(task.await.is_err());
+        match inputs.next().await {
+            Some(Input::Source(SourceInput::Failed { epoch, error })) => {
+                assert!(
+                    epoch == Epoch(3) && error.starts_with("db1:3306: "),
+                    "{error}"
+                );
+            }
+            other => panic!("a failure, not {other:?}"),
+        }
+    }
 }

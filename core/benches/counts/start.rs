@@ -281,6 +281,7 @@ fn row(index: Index) -> Row {
             events_to: ENTRY_BYTES - 200,
             gtids,
             commits: (0, 0),
+            rotates: false,
         }),
     }
 }

@@ -1,6 +1,6 @@
 //! Heartbeats: what a source sends when it has nothing else to send, and in place of what it skips.
 
-use super::rotate::file_name;
+use super::rotate::{POSITION_MAX, file_name};
 use super::{Checksum, EventError, Header, kind, make, split};
 use crate::reader::{Reader, put_lenenc};
 
@@ -52,9 +52,11 @@ fn parse_v2(body: &[u8]) -> Result<Heartbeat, EventError> {
         }
     }
     match (file, position) {
-        (Some(file), Some(position)) => Ok(Heartbeat { file, position }),
+        (Some(file), Some(position)) if position <= POSITION_MAX => {
+            Ok(Heartbeat { file, position })
+        }
         (None, _) => Err(EventError::Field("file name")),
-        (_, None) => Err(EventError::Field("position")),
+        (Some(_), _) => Err(EventError::Field("position")),
     }
 }
 

@@ -4,8 +4,11 @@
 use super::{Checksum, EventError, Header, flags, kind, make, split_kind};
 use crate::reader::Reader;
 
-/// The longest file name (FN_REFLEN of MySQL).
-const FILE_LEN_MAX: usize = 512;
+/// The longest file name. File systems have 255 bytes (NAME_MAX), and so has a chunk; its number may become
+/// longer in the store.
+const FILE_LEN_MAX: usize = 235;
+/// A position behind this one is none: nobody has written so much.
+pub(super) const POSITION_MAX: u64 = 1 << 62;
 
 /// A ROTATE event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +26,9 @@ impl Rotate {
         let (_, body) = split_kind(event, kind::ROTATE, checksum)?;
         let mut r = Reader::new(body);
         let position = r.u64().ok_or(EventError::Truncated)?;
+        if position > POSITION_MAX {
+            return Err(EventError::Field("position"));
+        }
         let file = file_name(r.rest())?;
         Ok(Rotate { position, file })
     }

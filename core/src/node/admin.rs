@@ -46,13 +46,17 @@ impl Node {
         if self.requests.waiting.len() >= REQUESTS_MAX {
             return self.refuse_request(token, "too many requests are waiting; try again later");
         }
-        let number = self.next_request();
-        let by = self.config.id.0;
-        if self.propose_command(&Command::SetSource {
+        let (by, number) = (self.config.id.0, self.next_request());
+        let command = Command::SetSource {
             by,
             number,
             definition,
-        }) {
+        };
+        if !command.fits() {
+            let text = "too long for an entry of the log: names, password and GTID set together";
+            return self.refuse_request(token, text);
+        }
+        if self.propose_command(&command) {
             self.await_request(number, token);
         } else {
             self.refuse_request(
@@ -62,11 +66,11 @@ impl Node {
         }
     }
 
-    /// A number for a request. Those of an earlier life of this node do not come again: the term is part
-    /// of them.
+    /// A number for a request. Those of an earlier life of this node do not come again: what it drew at
+    /// random when it was opened is part of them.
     pub(super) fn next_request(&mut self) -> u64 {
         self.requests.last += 1;
-        (self.term() << 32) | self.requests.last
+        (u64::from(self.config.opening) << 32) | self.requests.last
     }
 
     /// The request is answered when its entry is applied, or not in time.
@@ -183,7 +187,7 @@ impl Node {
             (State::None | State::Connecting | State::Settling(_), Some(_))
             | (State::Agreeing { .. }, Some(_)) => "connecting",
             (State::Waiting(_), Some(_)) => "failed",
-            (State::Streaming, Some(_)) => "streaming",
+            (State::Streaming(_), Some(_)) => "streaming",
         };
         SourceStatus {
             state: state.to_owned(),

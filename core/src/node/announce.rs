@@ -71,6 +71,7 @@ impl Cursor {
         }
         self.file = None;
         self.announced = Some(file);
+        self.rotated = false;
         Some(Announcement {
             head: head.into(),
             header_len,
@@ -91,8 +92,11 @@ impl Cursor {
         head.extend_from_slice(previous);
     }
 
-    /// A heartbeat in the form that the replica asked for, in the file that was announced.
-    pub(super) fn heartbeat(&self, position: u64, view: &View<'_>) -> Bytes {
+    /// A heartbeat in the form that the replica asked for, in the file that was announced. A replica that was
+    /// sent the end of that file is told first that it is still there: a heartbeat from another file than it
+    /// expects is an error to it, and it stops (`rpl_replica.cc` of MySQL 9).
+    pub(super) fn heartbeat(&mut self, position: u64, view: &View<'_>) -> Bytes {
+        let rotated = std::mem::take(&mut self.rotated) && !planted(Bug::RotateForgotten);
         let file = self
             .announced
             .as_ref()
@@ -102,6 +106,12 @@ impl Cursor {
         } else {
             make_heartbeat
         };
-        make(view.server_id, &file.name, position, file.checksum).into()
+        let beat = make(view.server_id, &file.name, position, file.checksum);
+        if !rotated {
+            return beat.into();
+        }
+        let mut head = make_rotate(view.server_id, &file.name, position, file.checksum);
+        head.extend_from_slice(&beat);
+        head.into()
     }
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::base::Base;
+use crate::chunk::BODY_BYTES_MAX;
 use crate::gtid::{GtidSet, Uuid};
 
 /// Bytes that only the shell can read: encrypted under the cluster's secret.
@@ -127,6 +128,11 @@ impl Command {
     pub fn encode(&self) -> Vec<u8> {
         let out = vec![KIND, VERSION];
         postcard::to_extend(self, out).expect("a command is always encodable")
+    }
+
+    /// Whether an entry of the log can hold it: what is longer could be written, and not be read again.
+    pub fn fits(&self) -> bool {
+        self.encode().len() <= BODY_BYTES_MAX
     }
 
     /// Reads what [`encode`](Self::encode) made; None for anything else.

@@ -88,6 +88,11 @@ pub const DISK_STUCK_MS: u64 = 3_000;
 pub const RETRY_MS_MIN: u64 = 100;
 /// Longest pause before the source is tried again.
 pub const RETRY_MS_MAX: u64 = 5_000;
+/// Longest pause where connections end inside of one transaction: each brings its parts again, which stay in
+/// the log.
+pub const RETRY_INSIDE_MS_MAX: u64 = 600_000;
+/// A source that streams for so long, and is not inside of a transaction, is all right.
+pub const STEADY_MS: u64 = 1_000;
 
 /// An operator's request that was not carried out by then is answered with an error.
 pub const REQUEST_MS_MAX: u64 = 10_000;

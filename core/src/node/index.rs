@@ -61,6 +61,8 @@ pub struct ChunkRow {
     pub gtids: GtidSet,
     /// First and last commit, microseconds since 1970, 0 where unknown.
     pub commits: (u64, u64),
+    /// Its last event is the ROTATE at the end of a file.
+    pub rotates: bool,
 }
 
 /// A binlog file of the source, as far as the store has it.
@@ -126,18 +128,21 @@ pub enum IndexOp {
     Forget(Index),
 }
 
+/// Of what is stored. An index of another version is made anew.
+const VERSION: u8 = 2;
+
 macro_rules! stored {
     ($name:ident) => {
         impl $name {
             /// For storage: a version byte, then postcard.
             pub fn encode(&self) -> Vec<u8> {
-                postcard::to_extend(self, vec![1]).expect("index types are always encodable")
+                postcard::to_extend(self, vec![VERSION]).expect("index types are always encodable")
             }
 
             /// Reads what [`encode`](Self::encode) made; None for anything else.
             pub fn decode(bytes: &[u8]) -> Option<$name> {
                 match bytes {
-                    [1, rest @ ..] => postcard::from_bytes(rest).ok(),
+                    [VERSION, rest @ ..] => postcard::from_bytes(rest).ok(),
                     _ => None,
                 }
             }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::Node;
 use super::applied::Applied;
 use super::catalog::{Command, Identity, SourceFacts, Start};
-use super::config::{RETRY_MS_MAX, RETRY_MS_MIN};
+use super::config::{RETRY_INSIDE_MS_MAX, RETRY_MS_MAX, RETRY_MS_MIN, STEADY_MS};
 use super::index::Content;
 use super::meta::{Change, Meta};
 use super::peer::set_entry_crc;
@@ -31,7 +31,7 @@ pub(super) struct Ingest {
     proposed: VecDeque<(Index, Term, u64)>,
     /// Pause before the next try.
     retry_ms: u64,
-    /// Why the last connection ended; kept until one streams.
+    /// Why the last connection ended; kept until one brings a transaction, or streams for a while.
     pub(super) error: Option<String>,
     /// Whether the source waits for our acknowledgement.
     pub(super) semi_sync: bool,
@@ -55,8 +55,8 @@ pub(super) enum State {
         /// What must be in the catalog first.
         identity: Identity,
     },
-    /// Binlog comes in.
-    Streaming,
+    /// Binlog comes in, since then.
+    Streaming(Tick),
 }
 
 impl Ingest {
@@ -92,9 +92,10 @@ impl Node {
     fn is_current(&self, epoch: Epoch) -> bool {
         let connected = match self.ingest.state {
             State::None | State::Waiting(_) => false,
-            State::Connecting | State::Settling(_) | State::Agreeing { .. } | State::Streaming => {
-                true
-            }
+            State::Connecting
+            | State::Settling(_)
+            | State::Agreeing { .. }
+            | State::Streaming(_) => true,
         };
         connected && epoch == self.ingest.epoch
     }
@@ -119,7 +120,8 @@ impl Node {
                     self.dump();
                 }
             }
-            State::Waiting(_) | State::Connecting | State::Streaming => {}
+            State::Streaming(since) if since.after_ms(STEADY_MS) <= self.now => self.steady(),
+            State::Waiting(_) | State::Connecting | State::Streaming(_) => {}
         }
         self.propose_chunks();
     }
@@ -166,7 +168,11 @@ impl Node {
     fn source_failed(&mut self, error: String) {
         self.ingest.error = Some(error);
         let pause = self.ingest.retry_ms;
-        self.ingest.retry_ms = (pause * 2).min(RETRY_MS_MAX);
+        let longest = match self.applied.open {
+            Some(_) => RETRY_INSIDE_MS_MAX,
+            None => RETRY_MS_MAX,
+        };
+        self.ingest.retry_ms = (pause * 2).min(longest);
         self.let_go(State::Waiting(self.now.after_ms(pause)));
     }
 
@@ -187,6 +193,11 @@ impl Node {
         let begin = begin.map(|purged| Command::Begin { purged });
         let identify = (!known).then(|| Command::Identify(identity.clone()));
         for command in begin.into_iter().chain(identify) {
+            if !command.fits() {
+                let text = "what the source has purged does not fit into an entry of the log: its GTID \
+                            set is in too many pieces";
+                return self.source_failed(text.to_owned());
+            }
             // Without it the dump would begin elsewhere, or never.
             if !self.propose_command(&command) {
                 let text =
@@ -255,9 +266,15 @@ impl Node {
             stored,
         };
         self.out.push_back(Effect::Source(effect));
-        self.ingest.state = State::Streaming;
-        self.ingest.error = None;
-        self.ingest.retry_ms = RETRY_MS_MIN;
+        self.ingest.state = State::Streaming(self.now);
+    }
+
+    /// The connection works, unless it is inside of a transaction, where earlier ones may have ended.
+    fn steady(&mut self) {
+        if self.applied.open.is_none() {
+            self.ingest.error = None;
+            self.ingest.retry_ms = RETRY_MS_MIN;
+        }
     }
 
     fn propose_chunks(&mut self) {
@@ -293,6 +310,7 @@ impl Node {
         if self.log_is_full() {
             return false;
         }
+        assert!(command.fits(), "who makes a command has asked");
         let message = proposal(self.config.id.0, command.encode().into());
         self.raft.raft.step(message).is_ok()
     }
@@ -315,6 +333,9 @@ impl Node {
                 let epoch = self.ingest.epoch;
                 self.out
                     .push_back(Effect::Source(SourceEffect::Committed { epoch, seq }));
+                if !chunk.gtids.is_empty() {
+                    self.steady();
+                }
             }
             Content::Chunk(_) | Content::Command | Content::Members | Content::Empty => {
                 self.source_failed("what it sent did not fit the log; asking again".to_owned());

@@ -102,7 +102,19 @@ fn read_body(body: &[u8]) -> Result<(Content, Change), String> {
         None if chunk.begins_file => return Err("a chunk without the file header it names".into()),
         None => Change::None,
     };
-    Ok((Content::Chunk(chunk_row(&chunk)), change))
+    Ok((Content::Chunk(chunk_row(&chunk, events)), change))
+}
+
+/// Whether a ROTATE is the last of the events behind the last transaction.
+fn rotates(chunk: &Chunk, events: &[u8]) -> bool {
+    let last = chunk.transactions.last();
+    let mut at = last.map_or(0, |last| (last.offset + last.len) as usize);
+    let mut kind = None;
+    while let Some(head) = events.get(at..).and_then(Header::parse) {
+        kind = Some(head.kind);
+        at += head.len as usize;
+    }
+    kind == Some(event::kind::ROTATE)
 }
 
 /// Lengths of the format description, and of it with PREVIOUS_GTIDS, at the head of a file's first chunk.
@@ -124,7 +136,7 @@ fn file_mark(events: &[u8], format_len: usize, header_len: usize) -> FileMark {
     FileMark::of_format(&events[..format_len]).and_previous(&events[format_len..header_len])
 }
 
-fn chunk_row(chunk: &Chunk) -> ChunkRow {
+fn chunk_row(chunk: &Chunk, events: &[u8]) -> ChunkRow {
     ChunkRow {
         part: chunk.part,
         void: false,
@@ -137,6 +149,7 @@ fn chunk_row(chunk: &Chunk) -> ChunkRow {
         events_to: chunk.events_to,
         gtids: gtids(&chunk.transactions),
         commits: chunk.commits,
+        rotates: rotates(chunk, events),
     }
 }
 

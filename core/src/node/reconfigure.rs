@@ -82,6 +82,18 @@ impl Node {
         if self.applied.members.is_empty() || self.raft.raft.has_pending_conf() {
             return Err(super::members::MembersError::Running.to_string());
         }
+        let adds = |change: &MemberChange| matches!(change, MemberChange::Add { .. });
+        let lost = self
+            .members()
+            .iter()
+            .find(|member| member.address.is_empty());
+        if let (Some(lost), true) = (lost, changes.iter().any(adds)) {
+            return Err(format!(
+                "node {} has no address in the log, as it began without [cluster]: no other node could reach \
+                 it. Begin a store with [cluster], and have it follow the source from the start",
+                lost.id
+            ));
+        }
         let mut entry = self
             .members()
             .change(changes)

@@ -8,7 +8,9 @@ use super::Node;
 use super::cursor::{Act, Cursor, Held, View};
 use super::port::{DumpRequest, Effect, ReplicaEffect, ReplicaInput};
 use super::status::ReplicaStatus;
+use crate::gtid::GtidSet;
 use crate::planted::{Bug, planted};
+use crate::replica::ERROR_TEXT_BYTES_MAX;
 use crate::types::{Index, ReplicaId};
 
 /// MySQL's ER_SOURCE_FATAL_ERROR_READING_BINLOG.
@@ -65,14 +67,7 @@ impl Node {
         }
         let missing = self.applied.purged.minus(&request.executed);
         if !missing.is_empty() && !planted(Bug::PurgedNotMissed) {
-            let text = format!(
-                "Cannot replicate because the source purged required binary logs. Replicate the \
-                 missing transactions from elsewhere, or provision a new replica from backup. Consider \
-                 increasing the source's binary log expiration period. The GTID set sent by the \
-                 replica is '{}', and the missing transactions are '{missing}'",
-                request.executed
-            );
-            return self.refuse(replica, text);
+            return self.refuse(replica, purged_text(&request.executed, &missing));
         }
         self.end_same_replica(&request);
         let cursor = Cursor::new(request, &self.view());
@@ -136,7 +131,7 @@ impl Node {
     }
 
     /// Moves all cursors, or ends them when this node is not current any more: those at their end at once,
-    /// the others when they get there.
+    /// the others when they get there, or get no further.
     pub(super) fn advance_replicas(&mut self) {
         let serves = self.currency.serves();
         let distrusted = self.distrusted().is_some();
@@ -147,7 +142,8 @@ impl Node {
                 cursor.advance(&self.view(), &mut acts);
                 self.carry_out(*replica, cursor, &mut acts);
             }
-            let ends = distrusted || (!serves && cursor.at_end(&self.view()));
+            let over = !serves && (cursor.at_end(&self.view()) || cursor.is_stuck());
+            let ends = distrusted || over;
             if ends {
                 let replica = *replica;
                 self.reads.forget(replica);
@@ -168,7 +164,7 @@ impl Node {
         let ended = self
             .replicas
             .cursors
-            .extract_if(.., |_, c| c.needs() < first);
+            .extract_if(.., |_, c| c.reads() < first);
         let ended: Vec<ReplicaId> = ended.map(|(replica, _)| replica).collect();
         for replica in ended {
             self.reads.forget(replica);
@@ -221,5 +217,58 @@ impl Node {
             sent_index: cursor.next.0 - 1,
         });
         status.collect()
+    }
+}
+
+/// What a source says of transactions that it has purged. It must name them, and an error has not much
+/// room: what the replica has is left out first.
+fn purged_text(executed: &GtidSet, missing: &GtidSet) -> String {
+    let why = "Cannot replicate because the source purged required binary logs. Replicate the missing \
+               transactions from elsewhere, or provision a new replica from backup. Consider increasing the \
+               source's binary log expiration period.";
+    let (executed, missing) = (executed.to_string(), missing.to_string());
+    let text = format!(
+        "{why} The GTID set sent by the replica is '{executed}', and the missing transactions are '{missing}'"
+    );
+    if text.len() <= ERROR_TEXT_BYTES_MAX {
+        return text;
+    }
+    let text = format!("{why} The missing transactions are '{missing}'");
+    if text.len() <= ERROR_TEXT_BYTES_MAX {
+        return text;
+    }
+    let more = "... and more";
+    let end = text.floor_char_boundary(ERROR_TEXT_BYTES_MAX - more.len());
+    format!("{}{more}", &text[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(uuids: u8) -> GtidSet {
+        let one = |n: u8| format!("{n:02x}1fd7aa-1111-2222-3333-444444444444:1-1000000");
+        let all: Vec<String> = (0..uuids).map(one).collect();
+        all.join(",").parse().expect("a set")
+    }
+
+    #[test]
+    fn error_names_what_is_missing_however_much_the_replica_has() {
+        let text = purged_text(&set(1), &set(1));
+        assert!(text.contains("sent by the replica is '001fd7aa"), "{text}");
+        for (has, misses) in [(4, 1), (200, 3), (0, 4)] {
+            let text = purged_text(&set(has), &set(misses));
+            assert!(text.len() <= ERROR_TEXT_BYTES_MAX);
+            assert!(text.ends_with(&format!("are '{}'", set(misses))), "{text}");
+        }
+        let text = purged_text(&set(0), &set(200));
+        assert!(
+            text.len() <= ERROR_TEXT_BYTES_MAX && text.ends_with("... and more"),
+            "{text}"
+        );
+        assert!(
+            text.contains("are '001fd7aa-1111-2222-3333-444444444444:1-1000000,"),
+            "{text}"
+        );
     }
 }

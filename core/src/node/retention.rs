@@ -22,6 +22,8 @@ pub(super) struct Retention {
     stage: Stage,
     /// The first entry that the replicas of another node need, and when it said so.
     needs: BTreeMap<NodeId, (Index, Tick)>,
+    /// When this node began to lead.
+    led_since: Tick,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -59,6 +61,7 @@ impl Node {
     pub(super) fn keep_what_is_needed(&mut self) {
         if !self.leads_with_all_applied() || self.disk.damaged.is_some() {
             self.retention.needs.clear();
+            self.retention.led_since = self.now;
             return self.end_search("this node does not lead any more; ask the leader");
         }
         if let Stage::Proposed { first, until } = self.retention.stage
@@ -184,12 +187,17 @@ impl Node {
         let own = self.config.id.0;
         let mut needed = self.replicas.needs();
         for (id, progress) in self.raft.raft.prs().iter() {
-            if *id == own || !progress.recent_active {
+            if *id == own {
                 continue;
             }
             let said = self.retention.needs.get(&NodeId(*id));
             let said = said.filter(|(_, at)| at.after_ms(CONTACT_LOST_MS) >= self.now);
-            let replicas = said.map_or(Index(0), |(needs, _)| *needs);
+            // Who was not heard yet, since this node leads, may be about to speak.
+            let replicas = match said {
+                Some((needs, _)) => *needs,
+                None if self.retention.led_since.after_ms(CONTACT_LOST_MS) >= self.now => Index(0),
+                None => continue,
+            };
             needed = needed.min(replicas).min(Index(progress.matched + 1));
         }
         needed

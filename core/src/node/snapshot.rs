@@ -51,7 +51,11 @@ impl Node {
         let base = Base::decode(&snapshot.data).expect("checked before Raft saw it");
         let start = SegmentStart {
             hard: self.hard_state(),
-            commit: base.applied.index,
+            // Only what says where the log begins may say more: where that is torn, the old log goes on.
+            commit: match planted(Bug::SnapshotCommitsTail) {
+                true => base.applied.index,
+                false => self.applied.index,
+            },
             first_index: base.first(),
             entries_len,
         };

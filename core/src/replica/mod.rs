@@ -25,4 +25,5 @@ pub use frame::{DIRECT_BYTES_MIN, Framed, PACKETS_ROOM_MIN};
 pub use handshake::Greeting;
 pub use login::{Account, ServerKey};
 pub use request::{DumpRequest, Registration};
+pub(crate) use result::ERROR_TEXT_BYTES_MAX;
 pub use session::{Identity, Input, Output, Session};

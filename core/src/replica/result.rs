@@ -9,7 +9,7 @@ pub(super) const STATUS_AUTOCOMMIT: u16 = 0x0002;
 const STATUS_NO_INDEX: u16 = 0x0020;
 
 /// Longest text of an error; MySQL cuts its own there too (`MYSQL_ERRMSG_SIZE` - 1).
-const ERROR_TEXT_BYTES_MAX: usize = 511;
+pub const ERROR_TEXT_BYTES_MAX: usize = 511;
 
 /// Column types (`enum_field_types`).
 pub(super) mod column_type {

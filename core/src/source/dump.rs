@@ -49,6 +49,9 @@ pub(super) struct Dump {
     /// Acknowledgements to be sent, with the chunk that must be committed before; the last of each
     /// chunk stands for all.
     acks: VecDeque<(u64, Vec<u8>)>,
+    /// The last of them. A source that does not wait for us may not read them: of a place that a heartbeat
+    /// names again and again it is told once.
+    last_ack: Vec<u8>,
 }
 
 /// Where the stream is inside of a long event.
@@ -67,6 +70,7 @@ impl Dump {
             long: None,
             ack_wanted: false,
             acks: VecDeque::new(),
+            last_ack: Vec::new(),
         }
     }
 
@@ -188,6 +192,14 @@ impl Dump {
         }
         self.ack_wanted = false;
         let (file, position) = to.place();
+        let place = (&position.to_le_bytes()[..], file.as_bytes());
+        if self
+            .last_ack
+            .split_at_checked(9)
+            .is_some_and(|(head, name)| (&head[1..], name) == place)
+        {
+            return;
+        }
         let seq = to.last_seq();
         let before = self.acks.pop_back_if(|(last, _)| *last == seq);
         let mut ack = before.map_or_else(Vec::new, |(_, ack)| ack);
@@ -196,6 +208,7 @@ impl Dump {
         ack.push(SEMI_SYNC_MAGIC);
         ack.extend_from_slice(&position.to_le_bytes());
         ack.extend_from_slice(file.as_bytes());
+        self.last_ack.clone_from(&ack);
         self.acks.push_back((seq, ack));
     }
 }

@@ -15,6 +15,9 @@ const FACTS: &str = "SELECT VERSION(), @@GLOBAL.SERVER_ID, @@GLOBAL.SERVER_UUID,
                      @@GLOBAL.BINLOG_CHECKSUM, @@GLOBAL.GTID_OWNED, @@GLOBAL.GTID_EXECUTED, \
                      @@GLOBAL.GTID_PURGED";
 
+/// Longest version; real ones have up to 50 bytes.
+const VERSION_BYTES_MAX: usize = 255;
+
 /// The exchanges, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
@@ -200,8 +203,12 @@ fn facts(settings: &Settings, row: &[Value]) -> Result<SourceFacts, String> {
     let server_id = text("server_id", server_id)?;
     let uuid = text("server_uuid", uuid)?;
     let checksum = text("binlog_checksum", checksum)?;
+    let version = text("version", version)?;
+    if version.len() > VERSION_BYTES_MAX {
+        return Err(strange("version", version.as_bytes()));
+    }
     let facts = SourceFacts {
-        version: text("version", version)?,
+        version,
         server_id: server_id
             .parse()
             .map_err(|_| strange("server_id", server_id.as_bytes()))?,

@@ -158,6 +158,7 @@ impl Log {
             events_to: events_from + self.header_len(),
             gtids,
             commits: (0, 0),
+            rotates: false,
         }));
     }
 

@@ -4,7 +4,7 @@
 use bytes::{Buf, BytesMut};
 use kingbus_core::event::boundary::{Boundary, Step};
 use kingbus_core::event::{
-    Checksum, HEADER_LEN, Header, Rotate, checksum_ok, flags, kind, without_created,
+    Checksum, HEADER_LEN, Header, Heartbeat, Rotate, checksum_ok, flags, kind, without_created,
 };
 use kingbus_core::gtid::{Gtid, GtidSet};
 
@@ -40,6 +40,8 @@ pub struct ReplicaStream {
     buffer: BytesMut,
     boundary: Boundary,
     file: Option<String>,
+    /// The next one, after the end of that.
+    next: Option<String>,
     /// What the last format description says of checksums.
     format: Option<Checksum>,
     /// PREVIOUS_GTIDS came after it, in the file that was announced last.
@@ -95,6 +97,19 @@ impl ReplicaStream {
         Ok(())
     }
 
+    /// A replica stops at a heartbeat from another file than it was told of last.
+    fn beat(&self, event: &[u8], checksum: Checksum) -> Result<(), Violation> {
+        let beat = Heartbeat::parse(event, checksum).map_err(|e| violation(e.to_string()))?;
+        let told = self.next.as_ref().or(self.file.as_ref());
+        if told == Some(&beat.file) {
+            return Ok(());
+        }
+        wrong(format!(
+            "a heartbeat from {}, where {told:?} was told",
+            beat.file
+        ))
+    }
+
     /// Reads an event. Some: it ends this transaction.
     fn event(
         &mut self,
@@ -115,11 +130,12 @@ impl ReplicaStream {
         match head.kind {
             kind::ROTATE if artificial => {
                 self.file = Some(file_of(event, checksum)?);
+                self.next = None;
                 self.previous = false;
             }
             _ if self.file.is_none() => return wrong("no ROTATE at the beginning".to_owned()),
             kind::FORMAT_DESCRIPTION | kind::PREVIOUS_GTIDS => self.header(head, event, history)?,
-            _ if beat => {}
+            _ if beat => self.beat(event, checksum)?,
             _ if self.format.is_none() => {
                 return wrong("no FORMAT_DESCRIPTION before events".to_owned());
             }
@@ -128,7 +144,9 @@ impl ReplicaStream {
                     .files
                     .named(self.file.as_deref().unwrap_or_default());
                 let file = file.expect("its header was found");
-                check_rotate(file, &file_of(event, checksum)?)?;
+                let next = file_of(event, checksum)?;
+                check_rotate(file, &next)?;
+                self.next = Some(next);
             }
             _ => {}
         }

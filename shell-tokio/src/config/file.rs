@@ -57,6 +57,22 @@ pub(super) fn parse(
     })
 }
 
+/// Whether this is `HOST:PORT`.
+pub fn is_address(text: &str) -> bool {
+    let parts = text.rsplit_once(':');
+    parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+}
+
+/// What is wrong with a value, without the value: a password may be of the wrong type.
+fn without_value(message: &str) -> String {
+    match (message.split_once(": "), message.rsplit_once(", expected ")) {
+        (Some((what @ ("invalid type" | "invalid value"), _)), Some((_, expected))) => {
+            format!("{what}, expected {expected}")
+        }
+        _ => message.to_owned(),
+    }
+}
+
 impl Reading<'_> {
     fn error(&self, key: &str, text: impl Into<String>) -> ConfigError {
         ConfigError {
@@ -70,7 +86,7 @@ impl Reading<'_> {
     fn unreadable(&self, text: &str, error: &toml::de::Error) -> ConfigError {
         let before = error.span().and_then(|span| text.get(..span.start));
         let line = before.map_or(1, |before| 1 + before.matches('\n').count());
-        let what = error.message();
+        let what = without_value(error.message());
         self.error(
             "",
             format!("line {line}: {what}; kingbus.example.toml shows every key"),
@@ -121,11 +137,9 @@ impl Reading<'_> {
 
     /// `HOST:PORT`; names are looked up when they are used.
     fn address(&self, key: &str, text: &str) -> Result<String, ConfigError> {
-        match text.rsplit_once(':') {
-            Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => {
-                Ok(text.to_owned())
-            }
-            _ => Err(self.error(
+        match is_address(text) {
+            true => Ok(text.to_owned()),
+            false => Err(self.error(
                 key,
                 format!("`{text}` is not HOST:PORT, such as 0.0.0.0:3307"),
             )),
@@ -145,15 +159,20 @@ impl Reading<'_> {
         if connections_max == 0 {
             return Err(self.error("replicas.connections_max", "must be at least 1"));
         }
+        let password = self.needed(
+            "replicas.password",
+            section.password,
+            section.password_file,
+            "KINGBUS_REPLICAS_PASSWORD",
+        )?;
+        if password.reveal().is_empty() {
+            let text = "empty: anybody could read the binlog; give the account a password";
+            return Err(self.error("replicas.password", text));
+        }
         Ok(Replicas {
             listen: self.address("replicas.listen", &section.listen)?,
             user: self.name("replicas.user", section.user)?,
-            password: self.needed(
-                "replicas.password",
-                section.password,
-                section.password_file,
-                "KINGBUS_REPLICAS_PASSWORD",
-            )?,
+            password,
             connections_max,
         })
     }

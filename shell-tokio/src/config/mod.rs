@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use kingbus_core::gtid::Uuid;
 use kingbus_core::node::catalog::Start;
 
+pub use self::file::is_address;
 use crate::secret::Secret;
 
 /// Where the operator's port listens, and where the command line looks for it.
@@ -309,6 +310,30 @@ mod tests {
             &["source.start", "GTID set"],
         );
         refused(&source.replace("password", "pasword"), &["pasword"]);
+    }
+
+    #[test]
+    fn value_of_the_wrong_type_is_not_printed() {
+        let text = ALONE.replace("\"p\"", "20240517");
+        let error = read(&text).expect_err("refused");
+        assert!(
+            error.contains("expected a string") && !error.contains("2024"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn empty_password_of_replicas_is_refused() {
+        refused(
+            &ALONE.replace("\"p\"", "\"\""),
+            &["replicas.password", "anybody"],
+        );
+    }
+
+    #[test]
+    fn addresses_have_a_port() {
+        assert!(is_address("db1:1") && is_address("[::1]:65535"));
+        assert!(!is_address("db1") && !is_address(":1") && !is_address("db1:65536"));
     }
 
     #[test]

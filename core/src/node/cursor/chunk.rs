@@ -42,6 +42,7 @@ impl Cursor {
             head = [head, heartbeat].concat().into();
         }
         self.position = chunk.end_position;
+        self.undrained.at(self.next);
         for slice in self.slices(span, chunk) {
             // The file's header may be in the announcement already.
             let from = slice.from.max(chunk.events_from + announcement.header_len);
@@ -55,6 +56,7 @@ impl Cursor {
             }
         }
         self.send(head, None, view, acts);
+        self.rotated = chunk.rotates;
         self.table = None;
         self.count(chunk);
         self.next = self.next.next();
@@ -133,6 +135,7 @@ impl Cursor {
         let len = head.len() as i64 + body.map_or(0, |body| i64::from(body.len()));
         if len > 0 {
             self.credit -= len;
+            self.undrained.sent(len as u64);
             self.last_sent = view.now;
             acts.push(Act::Send { head, body });
         }

@@ -8,6 +8,7 @@ mod chunk;
 mod held;
 mod parts;
 mod question;
+mod undrained;
 
 use std::collections::VecDeque;
 
@@ -16,15 +17,16 @@ use serde::Serialize;
 
 pub(super) use self::held::Held;
 pub(super) use self::question::Question;
+use self::undrained::Undrained;
 use super::applied::Applied;
-use super::config::{CURSOR_PASSED_ROWS_MAX, REPLICA_CREDIT_BYTES};
+use super::config::{CONTACT_LOST_MS, CURSOR_PASSED_ROWS_MAX, REPLICA_CREDIT_BYTES};
 use super::index::{BinlogFile, Content, Row};
 use super::port::DumpRequest;
 use super::raft_log::RaftLog;
 use crate::chunk::{Part, Transaction};
 use crate::gtid::GtidSet;
 use crate::planted::{Bug, planted};
-use crate::types::{Index, Slice, Span, Tick};
+use crate::types::{Index, Slice, Span, TICK_MS, Tick};
 
 /// What a cursor sees of its node.
 pub(super) struct View<'a> {
@@ -78,6 +80,8 @@ pub(super) struct Cursor {
     pub(super) header: Option<(Span, Bytes)>,
     /// The file that the replica was told of last.
     pub(super) announced: Option<BinlogFile>,
+    /// The replica was sent the end of the announced file, and takes the next one's name for the present.
+    pub(super) rotated: bool,
     /// Position in the announced file up to which everything was sent or passed over.
     position: u64,
     /// Something was passed over since the last event.
@@ -85,8 +89,13 @@ pub(super) struct Cursor {
     /// The transactions of the entry at `next`, when some of them are to be passed over.
     table: Option<Vec<Transaction>>,
     credit: i64,
+    undrained: Undrained,
+    /// Everything there was at the last tick was sent.
+    caught_up: bool,
     last_sent: Tick,
     asked: Option<Question>,
+    /// For so many ticks.
+    asked_ticks: u64,
     ended: bool,
 }
 
@@ -109,12 +118,16 @@ impl Cursor {
             file: None,
             header: None,
             announced: None,
+            rotated: false,
             position: 0,
             skipped: false,
             table: None,
             credit: REPLICA_CREDIT_BYTES as i64,
+            undrained: Undrained::default(),
+            caught_up: false,
             last_sent: view.now,
             asked: None,
+            asked_ticks: 0,
             ended: false,
             request,
         };
@@ -140,11 +153,17 @@ impl Cursor {
         self.skipped = !self.request.executed.is_empty();
     }
 
-    /// The first entry it needs. A file whose header is still to be sent it needs from its first one on, also
-    /// when it goes on behind it.
-    pub(super) fn needs(&self) -> Index {
+    /// The first entry it will read. A file whose header is still to be sent it reads from its first one on,
+    /// also when it goes on behind it.
+    pub(super) fn reads(&self) -> Index {
         let file = self.file.as_ref();
         file.map_or(self.next, |file| self.next.min(file.first))
+    }
+
+    /// The first entry that it needs: what it may not have got yet is read again when its connection is lost.
+    pub(super) fn needs(&self) -> Index {
+        let undrained = self.undrained.first(self.caught_up);
+        undrained.map_or(self.reads(), |entry| entry.min(self.reads()))
     }
 
     pub(super) fn state(&self, view: &View<'_>) -> &'static str {
@@ -162,8 +181,14 @@ impl Cursor {
         self.next > view.visible()
     }
 
+    /// Whether the disk does not answer what it needs to go on.
+    pub(super) fn is_stuck(&self) -> bool {
+        self.asked_ticks * TICK_MS > CONTACT_LOST_MS
+    }
+
     pub(super) fn drained(&mut self, bytes: u64) {
         self.credit = (self.credit + bytes as i64).min(REPLICA_CREDIT_BYTES as i64);
+        self.undrained.drained(bytes);
     }
 
     /// Moves on as far as credit and what is known allow.
@@ -176,8 +201,14 @@ impl Cursor {
         }
     }
 
-    /// Sends a heartbeat when nothing was sent for the time the replica asked for.
+    /// Sends a heartbeat when nothing was sent for the time the replica asked for. A replica for which there
+    /// is more hears nothing while that cannot be found: it is to look for another node.
     pub(super) fn tick(&mut self, view: &View<'_>, acts: &mut Vec<Act>) {
+        self.caught_up = self.at_end(view);
+        if self.asked.is_some() {
+            self.asked_ticks += 1;
+            return;
+        }
         let period = self.request.heartbeat_ms;
         let due = period > 0 && self.last_sent.after_ms(period) <= view.now;
         // Parts of a transaction are cut inside of events: nothing may come between them.

@@ -54,6 +54,11 @@ impl Cursor {
         Step::Wait
     }
 
+    fn answered(&mut self) -> Option<Question> {
+        self.asked_ticks = 0;
+        self.asked.take()
+    }
+
     pub(super) fn ask_ahead(&mut self, view: &View<'_>, acts: &mut Vec<Act>) -> Step {
         // The answer holds until something is sent.
         self.passed_rows += 1;
@@ -71,7 +76,7 @@ impl Cursor {
     }
 
     pub(in crate::node) fn checkpoint_read(&mut self, checkpoint: Option<Box<Checkpoint>>) {
-        let (Some(Question::Ahead(..)), Some(checkpoint)) = (self.asked.take(), checkpoint) else {
+        let (Some(Question::Ahead(..)), Some(checkpoint)) = (self.answered(), checkpoint) else {
             return;
         };
         // Not into a transaction in parts. It may be the one whose parts are being passed over, or one that
@@ -89,7 +94,7 @@ impl Cursor {
     }
 
     pub(in crate::node) fn rows_read(&mut self, rows: Vec<Row>) {
-        if let Some(Question::Rows(from, _)) = self.asked.take() {
+        if let Some(Question::Rows(from, _)) = self.answered() {
             let first = rows.first().map(|row| row.index);
             assert_eq!(first, Some(from), "the index has every applied entry");
             self.rows = rows.into();
@@ -97,13 +102,13 @@ impl Cursor {
     }
 
     pub(in crate::node) fn file_read(&mut self, file: Option<BinlogFile>) {
-        if let Some(Question::File(_)) = self.asked.take() {
+        if let Some(Question::File(_)) = self.answered() {
             self.file = Some(file.expect("every chunk lies in a binlog file"));
         }
     }
 
     pub(in crate::node) fn body_read(&mut self, body: Bytes) {
-        match self.asked.take() {
+        match self.answered() {
             Some(Question::Header(span)) => self.header = Some((span, body)),
             Some(Question::Table(_)) => {
                 let chunk = Chunk::parse(&body).expect("what was applied is a chunk");
