@@ -199,6 +199,13 @@ fn connections_that_end_inside_of_a_transaction_come_less_and_less_often() {
     let pauses = alone.pauses(16, |alone| alone.chunk(Part::First, 1));
     assert!(pauses.is_sorted() && pauses[0] < 1_000, "{pauses:?}");
     assert_eq!(pauses[15], RETRY_INSIDE_MS_MAX + TICK_MS);
+    // One that cannot be connected to brings nothing, and may be there again at any time.
+    alone.fail();
+    let before = alone.connects.len();
+    alone.wait(20 * RETRY_MS_MAX + RETRY_INSIDE_MS_MAX);
+    alone.fail();
+    alone.wait(2 * RETRY_MS_MAX);
+    assert_eq!(alone.connects.len(), before + 2);
     // What it brings at last is what was waited for.
     let pauses = alone.pauses(2, |alone| alone.chunk(Part::Whole, 1));
     assert!(pauses[1] < 1_000, "{pauses:?}");

@@ -168,9 +168,10 @@ impl Node {
     fn source_failed(&mut self, error: String) {
         self.ingest.error = Some(error);
         let pause = self.ingest.retry_ms;
+        let brought = matches!(self.ingest.state, State::Streaming(_));
         let longest = match self.applied.open {
-            Some(_) => RETRY_INSIDE_MS_MAX,
-            None => RETRY_MS_MAX,
+            Some(_) if brought => RETRY_INSIDE_MS_MAX,
+            Some(_) | None => RETRY_MS_MAX,
         };
         self.ingest.retry_ms = (pause * 2).min(longest);
         self.let_go(State::Waiting(self.now.after_ms(pause)));
