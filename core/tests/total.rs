@@ -91,6 +91,19 @@ proptest! {
     }
 
     #[test]
+    fn names_and_positions_that_no_source_has_are_refused(
+        position in (1_u64 << 62) + 1.., len in 236_usize..600,
+    ) {
+        let long = "b".repeat(len);
+        for (file, position) in [("binlog.000001", position), (&long, 4)] {
+            let rotate = event::make_rotate(1, file, position, true);
+            prop_assert!(Rotate::parse(&rotate, Checksum::Crc32).is_err());
+            let beat = event::make_heartbeat_v2(1, file, position, true);
+            prop_assert!(Heartbeat::parse(&beat, Checksum::Crc32).is_err());
+        }
+    }
+
+    #[test]
     fn made_events_are_read_back(
         server_id in any::<u32>(), position in 0..=1_u64 << 62, file in "[a-z.0-9]{1,100}",
         with_crc in any::<bool>(),

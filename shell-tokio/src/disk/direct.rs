@@ -148,6 +148,8 @@ fn is_refusal(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -155,13 +157,19 @@ mod tests {
     const SEGMENT: SegmentId = SegmentId(7);
     const SEGMENT_BYTES: u64 = 8 << 20;
 
-    /// Writes parts of these lengths, each of another byte, one write after the other, and compares the whole
-    /// file, as readers see it, with what it should be. `refused`: by the file system.
-    fn compare(writes: &[Vec<usize>], refused: bool) {
+    /// A folder with a segment in it.
+    fn segment() -> (tempfile::TempDir, Files, Arc<File>) {
         let folder = tempfile::tempdir().expect("a folder");
         let files = Files::open(folder.path()).expect("opened");
         files.create(SEGMENT, SEGMENT_BYTES).expect("made");
         let file = files.get(SEGMENT).expect("there");
+        (folder, files, file)
+    }
+
+    /// Writes parts of these lengths, each of another byte, one write after the other, and compares the whole
+    /// file, as readers see it, with what it should be. `refused`: by the file system.
+    fn compare(writes: &[Vec<usize>], refused: bool) {
+        let (_folder, files, file) = segment();
         let mut direct = Direct {
             refused,
             ..Direct::default()
@@ -211,10 +219,7 @@ mod tests {
 
     #[test]
     fn deleted_segment_is_not_held_open() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let files = Files::open(folder.path()).expect("opened");
-        files.create(SEGMENT, SEGMENT_BYTES).expect("made");
-        let file = files.get(SEGMENT).expect("there");
+        let (_folder, files, file) = segment();
         let mut direct = Direct::default();
         let part = [Bytes::from(vec![3; DIRECT_BYTES_MIN])];
         let written = direct.write_at(&files, SEGMENT, &file, 0, &part);
@@ -231,10 +236,7 @@ mod tests {
 
     #[test]
     fn a_missing_file_is_no_refusal() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let files = Files::open(folder.path()).expect("opened");
-        files.create(SEGMENT, SEGMENT_BYTES).expect("made");
-        let file = files.get(SEGMENT).expect("there");
+        let (_folder, files, file) = segment();
         let mut direct = Direct::default();
         // The path of another segment: no file, which is no refusal.
         let part = [Bytes::from(vec![3; DIRECT_BYTES_MIN])];
