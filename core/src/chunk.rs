@@ -24,6 +24,7 @@
 use bytes::BufMut;
 use serde::{Deserialize, Serialize};
 
+use crate::buffers::Buffer;
 use crate::gtid::{GNO_MAX, Gtid, Tag, Tsid, Uuid};
 use crate::reader::Reader;
 use crate::types::Epoch;
@@ -72,7 +73,7 @@ pub struct Transaction {
 /// A chunk being filled.
 #[derive(Debug)]
 pub struct ChunkBuilder {
-    body: Vec<u8>,
+    body: Buffer,
     file: String,
     begins_file: bool,
     raise: u64,
@@ -87,7 +88,7 @@ impl ChunkBuilder {
     /// An empty chunk. `file` has at most 255 bytes.
     pub fn new(epoch: Epoch, file: &str, file_ordinal: u64, start: u64, checksum: bool) -> Self {
         ChunkBuilder {
-            body: vec![0; HEAD_LEN],
+            body: Buffer::from(vec![0; HEAD_LEN]),
             file: file.to_owned(),
             begins_file: false,
             raise: 0,
@@ -110,13 +111,13 @@ impl ChunkBuilder {
             self.events_len() + bytes.len() <= CHUNK_BYTES_MAX,
             "a chunk stays within 1 MiB"
         );
-        self.body.extend_from_slice(bytes);
+        self.body.memory().extend_from_slice(bytes);
     }
 
     /// Goes on in this empty memory, so that a chunk that will be full does not grow step by step.
-    pub fn go_on_in(&mut self, mut memory: Vec<u8>) {
-        memory.extend_from_slice(&self.body);
-        self.body = memory;
+    pub fn go_on_in(&mut self, mut buffer: Buffer) {
+        buffer.memory().extend_from_slice(&self.body);
+        self.body = buffer;
     }
 
     /// Takes off the events from `at` on, which are in no transaction of the table: they begin a
@@ -164,7 +165,7 @@ impl ChunkBuilder {
     }
 
     /// The finished body. `end_position` is one past the last byte in the source's file.
-    pub fn finish(mut self, part: Part, end_position: u64) -> Vec<u8> {
+    pub fn finish(mut self, part: Part, end_position: u64) -> Buffer {
         let events_len = self.events_len() as u32;
         assert!(
             part == Part::Whole || self.transactions.len() == 1,
@@ -204,13 +205,14 @@ impl ChunkBuilder {
             name.len() <= 255,
             "a file's name is bounded where it is read"
         );
-        self.body.put_u8(name.len() as u8);
-        self.body.extend_from_slice(name);
-        put_varint(&mut self.body, self.raise);
-        put_varint(&mut self.body, self.transactions.len() as u64);
+        let out = self.body.memory();
+        out.put_u8(name.len() as u8);
+        out.extend_from_slice(name);
+        put_varint(out, self.raise);
+        put_varint(out, self.transactions.len() as u64);
         let mut last: Option<Transaction> = None;
         for t in &self.transactions {
-            put_transaction(&mut self.body, t, last.as_ref());
+            put_transaction(out, t, last.as_ref());
             last = Some(*t);
         }
     }

@@ -5,6 +5,7 @@
 mod binlog;
 
 use bytes::Bytes;
+use kingbus_core::buffers::Buffer;
 use kingbus_core::chunk::{ChunkBuilder, Part, Transaction};
 use kingbus_core::gtid::{Gtid, GtidSet, Tsid, Uuid};
 use kingbus_core::log::Recovered;
@@ -40,6 +41,7 @@ impl Alone {
             seed: 5,
             opening: 1,
             segment_bytes: 64 << 20,
+            long_body_bytes: 1 << 10,
             checkpoint_bytes: 16 << 20,
             recent_rows_max: 4096,
             retain_bytes: None,
@@ -166,7 +168,7 @@ impl Alone {
         self.chunk_of(chunk.finish(part, start + 100));
     }
 
-    fn chunk_of(&mut self, body: Vec<u8>) {
+    fn chunk_of(&mut self, body: Buffer) {
         let (epoch, body) = (self.epoch, Bytes::from(body));
         self.tell(Input::Source(SourceInput::Chunk {
             epoch,

@@ -32,6 +32,7 @@ fn config() -> Config {
         seed: 5,
         opening: 1,
         segment_bytes: 1 << 20,
+        long_body_bytes: 1 << 10,
         checkpoint_bytes: 16 << 10,
         recent_rows_max: 16,
         retain_bytes: Some(1 << 20),

@@ -6,17 +6,22 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use kingbus_core::gtid::Uuid;
 use kingbus_core::log::{
-    Damage, HardState, RECORD_HEADER_LEN, Recovered, Recovery, SegmentStart, Writer, record_len,
+    BLOCK_BYTES, Damage, HardState, Layout, RECORD_HEADER_LEN, Recovered, Recovery, SegmentStart,
+    Writer, record_len,
 };
 use kingbus_core::node::catalog::Command;
 use kingbus_core::node::index::Row;
 use kingbus_core::node::port::DiskEffect;
-use kingbus_core::types::{Index, SegmentId};
+use kingbus_core::types::{Index, SegmentId, Span};
 use proptest::prelude::*;
 use raft::eraftpb::Entry;
 
 const CLUSTER: Uuid = Uuid([7; 16]);
-const SEGMENT_BYTES: u64 = 4096;
+const LAYOUT: Layout = Layout {
+    cluster: CLUSTER,
+    segment_bytes: 4096,
+    long_body_bytes: 1_000,
+};
 const SECTOR: usize = 512;
 
 /// Drawn at the first opening, which made the disk too.
@@ -122,7 +127,7 @@ struct Log {
 impl Log {
     fn new() -> Log {
         Log {
-            writer: Writer::new(CLUSTER, SEGMENT_BYTES, OPENING, &Recovered::default()),
+            writer: Writer::new(LAYOUT, OPENING, &Recovered::default()),
             disk: Disk::default(),
             hard: HardState { term: 1, vote: 1 },
             written: Vec::new(),
@@ -136,7 +141,10 @@ impl Log {
         let entries: Vec<Entry> = (from..from + count)
             .map(|i| entry(term, i, filler))
             .collect();
-        let len = entries.iter().map(|e| record_len(e.data.len())).sum();
+        let len = entries
+            .iter()
+            .map(|e| LAYOUT.entry_len_max(e.data.len()))
+            .sum();
         let mut effects = Vec::new();
         while !self.writer.make_room(len, &mut effects) {
             self.disk.take(std::mem::take(&mut effects));
@@ -186,7 +194,8 @@ enum Act {
 }
 
 fn acts() -> impl Strategy<Value = Vec<Act>> {
-    let append = (0u64..3, 1u64..5, 0usize..600).prop_map(|(back, count, filler)| Act::Append {
+    let filler = prop_oneof![4 => 0usize..600, 1 => LAYOUT.long_body_bytes..9_000];
+    let append = (0u64..3, 1u64..5, filler).prop_map(|(back, count, filler)| Act::Append {
         back,
         count,
         filler,
@@ -221,6 +230,24 @@ fn run(acts: &[Act]) -> Log {
 }
 
 proptest! {
+    #[test]
+    fn long_bodies_begin_at_blocks_and_so_does_what_follows(acts in acts()) {
+        let mut log = run(&acts);
+        log.sync();
+        let metas = log.disk.recover().expect("nothing is wrong").metas;
+        let spans: Vec<Span> = metas.iter().map(|meta| meta.row.span).collect();
+        let is_long = |span: &Span| span.len as usize >= LAYOUT.long_body_bytes;
+        for span in spans.iter().filter(|span| is_long(span)) {
+            prop_assert!(span.offset.is_multiple_of(BLOCK_BYTES));
+        }
+        for two in spans.windows(2).filter(|two| is_long(&two[0])) {
+            let end = two[0].offset + u64::from(two[0].len);
+            let next = two[1].offset - RECORD_HEADER_LEN;
+            let in_other_segment = two[0].segment != two[1].segment;
+            prop_assert!(in_other_segment || next >= end.next_multiple_of(BLOCK_BYTES));
+        }
+    }
+
     #[test]
     fn a_crash_loses_no_durable_entry(acts in acts(), seed in any::<u64>()) {
         let mut log = run(&acts);
@@ -276,10 +303,12 @@ fn a_segment_of_which_only_the_name_exists_is_discarded() {
         },
         Act::Sync,
     ]);
-    log.disk.files.insert(2, vec![0; SEGMENT_BYTES as usize]);
+    log.disk
+        .files
+        .insert(2, vec![0; LAYOUT.segment_bytes as usize]);
     let sealed = {
         let mut effects = Vec::new();
-        assert!(!log.writer.make_room(SEGMENT_BYTES, &mut effects));
+        assert!(!log.writer.make_room(LAYOUT.segment_bytes, &mut effects));
         effects
     };
     log.disk.take(sealed);
@@ -353,7 +382,7 @@ fn written_again(hard: HardState) {
     log.disk.sync();
     let recovered = log.disk.recover().expect("a torn tail is no damage");
     assert_eq!(found(&recovered), log.durable);
-    log.writer = Writer::new(CLUSTER, SEGMENT_BYTES, OPENING + 1, &recovered);
+    log.writer = Writer::new(LAYOUT, OPENING + 1, &recovered);
     log.hard = hard;
     log.append(4, 1, 440);
     log.sync();

@@ -199,7 +199,7 @@ mod tests {
     use std::path::PathBuf;
 
     use kingbus_core::node::catalog::{SourceDefinition, Start};
-    use kingbus_core::node::config::RECENT_ROWS_MAX_DEFAULT;
+    use kingbus_core::node::config::{LONG_BODY_BYTES_DEFAULT, RECENT_ROWS_MAX_DEFAULT};
     use kingbus_core::node::members::{Member, Members};
     use kingbus_core::node::status::Status;
     use kingbus_core::node::{Config, Node};
@@ -249,6 +249,7 @@ mod tests {
             seed: 1,
             opening: 1,
             segment_bytes: 64 << 10,
+            long_body_bytes: LONG_BODY_BYTES_DEFAULT,
             checkpoint_bytes: CHECKPOINT_BYTES_DEFAULT,
             recent_rows_max: RECENT_ROWS_MAX_DEFAULT,
             retain_bytes: None,

@@ -195,6 +195,7 @@ mod tests {
             seed: 1,
             opening: 1,
             segment_bytes: 1 << 20,
+            long_body_bytes: 1 << 10,
             checkpoint_bytes: 1 << 20,
             recent_rows_max: 16,
             retain_bytes: None,

@@ -250,6 +250,7 @@ impl Base<'_> {
             seed: u64::from_le_bytes([a, b, c, d, e, f, g, h]),
             opening: os::random(),
             segment_bytes: config.segment_bytes,
+            long_body_bytes: node::config::LONG_BODY_BYTES_DEFAULT,
             checkpoint_bytes: node::config::CHECKPOINT_BYTES_DEFAULT,
             recent_rows_max: node::config::RECENT_ROWS_MAX_DEFAULT,
             retain_bytes: config.retain_bytes,

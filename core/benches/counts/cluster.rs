@@ -50,6 +50,7 @@ pub(crate) fn config(id: u64, nodes: u64) -> Config {
         seed: 5,
         opening: id as u32,
         segment_bytes: 256 << 20,
+        long_body_bytes: 512 << 10,
         checkpoint_bytes: 16 << 20,
         recent_rows_max: 4096,
         retain_bytes: None,

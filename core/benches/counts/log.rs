@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 use kingbus_core::gtid::Uuid;
-use kingbus_core::log::{HardState, Recovered, Recovery, SegmentStart, Writer};
+use kingbus_core::log::{HardState, Layout, Recovered, Recovery, SegmentStart, Writer};
 use kingbus_core::node::catalog::Command;
+use kingbus_core::node::config::LONG_BODY_BYTES_DEFAULT;
 use kingbus_core::node::index::Row;
 use kingbus_core::node::port::DiskEffect;
 use kingbus_core::source::Assembler;
@@ -20,7 +21,12 @@ const TERM: u64 = 3;
 
 pub(crate) fn cases() {
     let entries = entries();
-    let mut writer = Writer::new(CLUSTER, SEGMENT_BYTES, 1, &Recovered::default());
+    let layout = Layout {
+        cluster: CLUSTER,
+        segment_bytes: SEGMENT_BYTES,
+        long_body_bytes: LONG_BODY_BYTES_DEFAULT,
+    };
+    let mut writer = Writer::new(layout, 1, &Recovered::default());
     let mut effects = Vec::new();
     writer.begin_segment(
         SegmentStart {

@@ -9,9 +9,10 @@ mod writer;
 
 pub use beginning::{Beginning, beginning};
 pub use record::{
-    ALIGNMENT, Kind, RECORD_HEADER_LEN, RecordHeader, SEGMENT_HEADER_LEN, SegmentHeader, record_len,
+    ALIGNMENT, BLOCK_BYTES, Kind, RECORD_HEADER_LEN, RecordHeader, SEGMENT_HEADER_LEN,
+    SegmentHeader, record_len,
 };
 pub use recovery::{Recovered, Recovery};
 pub use scan::Damage;
 pub use stored::check_body;
-pub use writer::{End, HardState, SegmentStart, Writer};
+pub use writer::{End, HardState, Layout, SegmentStart, Writer};

@@ -3,8 +3,9 @@
 //! ```text
 //! segment header, 64 bytes, little endian            record header, 64 bytes, little endian
 //!   0  magic "KINGBUS\n"                               0  body length   u32  bytes
-//!   8  version      u32  1                             4  kind          u8   1 entry, 2 hard state,
-//!  12  reserved     u32                                                      3 beginning, 4 seal
+//!   8  version      u32  2                             4  kind          u8   1 entry, 2 hard state,
+//!  12  reserved     u32                                                      3 beginning, 4 seal,
+//!                                                                            5 padding
 //!  16  cluster      16 bytes, its UUID                 5  entry type    u8   Raft's
 //!  32  stream       u64  0                             6  reserved      u16
 //!  40  segment      u64                                8  segment       u64
@@ -26,6 +27,13 @@
 //! place; not even when that is the same but for the `opening`, a number that each process draws at
 //! random when it opens the log. `durable` is the end of what was known to be on disk
 //! when the record was made: a bad record before that offset is damage, never a torn tail.
+//!
+//! ```text
+//! .. short | padding | header | long body              | padding | next ..
+//!          ^ any multiple of 8  ^ a block begins                   ^ a block begins
+//! ```
+//!
+//! The body of padding is zeros. Segments of version 1 have none.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -44,8 +52,15 @@ pub const RECORD_HEADER_LEN: u64 = 64;
 /// Records begin at multiples of this.
 pub const ALIGNMENT: u64 = 8;
 
+/// Long bodies begin at multiples of this, in the file and in memory: what is written past the page cache is
+/// whole blocks. No file system here asks for more (`statx(2)`, `STATX_DIOALIGN`).
+pub const BLOCK_BYTES: u64 = 4096;
+
 const MAGIC: &[u8; 8] = b"KINGBUS\n";
-const SEGMENT_VERSION: u32 = 1;
+const SEGMENT_VERSION: u32 = 2;
+
+/// The first version that this program reads: it had no padding.
+const SEGMENT_VERSION_MIN: u32 = 1;
 
 /// What a record is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +73,8 @@ pub enum Kind {
     Beginning,
     /// The end of a segment; no body.
     Seal,
+    /// Nothing, up to where a block begins; the body is zeros.
+    Padding,
 }
 
 /// A record's header.
@@ -100,6 +117,7 @@ impl RecordHeader {
             Kind::HardState => 2,
             Kind::Beginning => 3,
             Kind::Seal => 4,
+            Kind::Padding => 5,
         });
         out.put_u8(self.entry_type);
         out.put_u16_le(0);
@@ -127,6 +145,7 @@ impl RecordHeader {
             2 => Kind::HardState,
             3 => Kind::Beginning,
             4 => Kind::Seal,
+            5 => Kind::Padding,
             _ => return None,
         };
         let entry_type = reader.u8()?;
@@ -220,9 +239,9 @@ impl SegmentHeader {
         let mut reader = Reader::new(&bytes[8..]);
         let mut word = || reader.u32().unwrap_or_default();
         let (version, _) = (word(), word());
-        if version != SEGMENT_VERSION {
+        if !(SEGMENT_VERSION_MIN..=SEGMENT_VERSION).contains(&version) {
             return Err(format!(
-                "segment version {version}; this program knows {SEGMENT_VERSION}"
+                "segment version {version}; this program knows {SEGMENT_VERSION_MIN} to {SEGMENT_VERSION}"
             ));
         }
         if header_crc(bytes) != crc32c::crc32c(&bytes[..60]) {

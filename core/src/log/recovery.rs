@@ -251,7 +251,7 @@ impl Fold {
                     entry(&mut self.state, header, offset, body)?;
                 }
             }
-            Kind::Seal => {}
+            Kind::Seal | Kind::Padding => {}
         }
         let commit = match planted(Bug::UncommittedAppliedAtStart) {
             true => Index(u64::MAX),

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::beginning::Beginning;
 use super::record::{
-    ALIGNMENT, Kind, RECORD_HEADER_LEN, RecordHeader, SEGMENT_HEADER_LEN, SegmentHeader,
-    header_crc, record_len,
+    ALIGNMENT, BLOCK_BYTES, Kind, RECORD_HEADER_LEN, RecordHeader, SEGMENT_HEADER_LEN,
+    SegmentHeader, header_crc, record_len,
 };
 use super::recovery::Recovered;
 use crate::gtid::Uuid;
@@ -34,8 +34,7 @@ pub struct HardState {
 /// any but the last segment is damage.
 #[derive(Debug, Serialize)]
 pub struct Writer {
-    cluster: Uuid,
-    segment_bytes: u64,
+    layout: Layout,
     opening: u32,
     disk: DiskId,
     /// Whether a segment that names the disk is durable.
@@ -57,6 +56,32 @@ pub struct Writer {
     in_flight: VecDeque<(u64, u64)>,
 }
 
+/// Most padding of a long body: before its header, and behind it.
+const PADDING_MAX: u64 = 2 * (BLOCK_BYTES + RECORD_HEADER_LEN);
+
+/// How segments are laid out.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Layout {
+    /// The cluster that they belong to.
+    pub cluster: Uuid,
+    /// Length of their files, in bytes.
+    pub segment_bytes: u64,
+    /// Bodies of so many bytes begin at a block, and another block begins behind them.
+    pub long_body_bytes: usize,
+}
+
+impl Layout {
+    /// Most bytes that an entry with a body of `len` bytes takes.
+    pub fn entry_len_max(&self, len: usize) -> u64 {
+        let padding = if self.is_long(len) { PADDING_MAX } else { 0 };
+        record_len(len) + padding
+    }
+
+    fn is_long(&self, len: usize) -> bool {
+        len >= self.long_body_bytes
+    }
+}
+
 /// What a segment begins with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SegmentStart {
@@ -66,7 +91,7 @@ pub struct SegmentStart {
     pub commit: Index,
     /// The next entry of the log.
     pub first_index: Index,
-    /// Length of the records of the entries to come at once, in bytes.
+    /// Length of the records of the entries to come at once, in bytes, at most.
     pub entries_len: u64,
 }
 
@@ -105,11 +130,10 @@ const NO_BODY: Body = Body {
 impl Writer {
     /// Goes on where a log ends. `opening` was drawn at random; a log that begins gets the number of its disk
     /// from it.
-    pub fn new(cluster: Uuid, segment_bytes: u64, opening: u32, recovered: &Recovered) -> Writer {
+    pub fn new(layout: Layout, opening: u32, recovered: &Recovered) -> Writer {
         let end = recovered.end;
         Writer {
-            cluster,
-            segment_bytes,
+            layout,
             opening,
             disk: recovered.disk.unwrap_or(DiskId::of_random(opening)),
             disk_is_kept: recovered.disk.is_some(),
@@ -125,8 +149,13 @@ impl Writer {
         }
     }
 
-    /// Whether entries whose records take `len` bytes fit now. If not, the segment is being closed: ask
-    /// again after the next [`written`](Self::written).
+    /// How this writer lays out segments.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Whether entries whose records take at most `len` bytes fit now. If not, the segment is being closed:
+    /// ask again after the next [`written`](Self::written).
     pub fn make_room(&mut self, len: u64, out: &mut Vec<DiskEffect>) -> bool {
         if self.sealed {
             return self.in_flight.is_empty();
@@ -192,13 +221,13 @@ impl Writer {
         let bytes = Beginning { first, base }.encode();
         let crc = crc32c::crc32c(&bytes);
         let needed = SEGMENT_HEADER_LEN + record_len(bytes.len()) + entries_len + 3 * record_len(0);
-        self.capacity = self.segment_bytes.max(needed);
+        self.capacity = self.layout.segment_bytes.max(needed);
         out.push(DiskEffect::Create {
             segment: self.segment,
             len: self.capacity,
         });
         let header = SegmentHeader {
-            cluster: self.cluster,
+            cluster: self.layout.cluster,
             segment: self.segment,
             first_index,
             disk: self.disk,
@@ -250,6 +279,10 @@ impl Writer {
         }
         let mut spans = Vec::with_capacity(entries.len());
         for entry in entries {
+            let is_long = self.layout.is_long(entry.data.len());
+            if is_long {
+                self.pad(&mut batch, RECORD_HEADER_LEN);
+            }
             let offset = self.end + batch.len + RECORD_HEADER_LEN;
             let len = entry.data.len() as u32;
             spans.push(Span {
@@ -264,9 +297,29 @@ impl Writer {
                 crc: entry_crc(entry),
             };
             self.record(&mut batch, Kind::Entry, entry_type, fields, body);
+            if is_long {
+                self.pad(&mut batch, 0);
+            }
         }
         self.write(batch, sync, out);
         spans
+    }
+
+    /// Adds padding, unless a block begins so many bytes from here anyway.
+    fn pad(&mut self, batch: &mut Batch, before_block: u64) {
+        let at = self.end + batch.len + before_block;
+        let mut len = at.next_multiple_of(BLOCK_BYTES) - at;
+        if len == 0 {
+            return;
+        }
+        if len < RECORD_HEADER_LEN {
+            len += BLOCK_BYTES;
+        }
+        let zeros = Bytes::from_static(&[0; BLOCK_BYTES as usize]);
+        let bytes = zeros.slice(..(len - RECORD_HEADER_LEN) as usize);
+        let crc = crc32c::crc32c(&bytes);
+        let fields = (0, 0, 0);
+        self.record(batch, Kind::Padding, 0, fields, Body { bytes, crc });
     }
 
     /// Adds a record to a batch: header, body, padding up to the next record.
@@ -316,6 +369,7 @@ impl Writer {
     fn write(&mut self, batch: Batch, sync: bool, out: &mut Vec<DiskEffect>) {
         let offset = self.end;
         self.end += batch.len;
+        assert!(self.end <= self.capacity, "room was made for it");
         self.last_seq += 1;
         if sync {
             self.in_flight.push_back((self.last_seq, self.end));

@@ -25,6 +25,9 @@ pub struct Config {
     pub opening: u32,
     /// Length of a new segment file, in bytes.
     pub segment_bytes: u64,
+    /// Bodies of so many bytes begin at a block of the segment's file, so that they can be written from where
+    /// they are.
+    pub long_body_bytes: usize,
     /// Bytes of log between two checkpoints of the index.
     pub checkpoint_bytes: u64,
     /// Applied entries whose metas stay in memory, for followers and replicas that are nearly current.
@@ -37,6 +40,10 @@ pub struct Config {
 
 /// Bytes of log between two checkpoints of the index, unless configured.
 pub const CHECKPOINT_BYTES_DEFAULT: u64 = 16 << 20;
+
+/// Bodies of so many bytes begin at a block, unless configured: with padding of at most two blocks, which is
+/// less than a fiftieth.
+pub const LONG_BODY_BYTES_DEFAULT: usize = 512 << 10;
 
 /// Entries between two checkpoints of the index at most: whoever looks for a place walks over them.
 pub const CHECKPOINT_ROWS_MAX: u64 = 1_024;

@@ -57,7 +57,7 @@ use self::retention::Retention;
 use self::serving::Currency;
 use self::snapshot::Snapshots;
 use self::wiped::Disks;
-use crate::log::{Recovered, Writer};
+use crate::log::{Layout, Recovered, Writer};
 use crate::planted::{Bug, planted};
 use crate::types::{Index, Term, Tick};
 
@@ -105,13 +105,12 @@ impl Node {
         let commit_noted = recovered.commit.0;
         let applied = recovered.applied.clone();
         let begins = recovered.begins;
-        let Config {
-            cluster,
-            segment_bytes,
-            opening,
-            ..
-        } = config;
-        let writer = Writer::new(cluster, segment_bytes, opening, &recovered);
+        let layout = Layout {
+            cluster: config.cluster,
+            segment_bytes: config.segment_bytes,
+            long_body_bytes: config.long_body_bytes,
+        };
+        let writer = Writer::new(layout, config.opening, &recovered);
         let raft = replication::raft_node(&config, recovered);
         let mut node = Node {
             config,

@@ -16,7 +16,7 @@ use super::peer::{Envelope, NOTE, cut};
 use super::port::{DiskEffect, Effect};
 use super::raft_log::{MESSAGE_BYTES_MAX, RaftLog};
 use super::snapshot::{self, snapshot_of};
-use crate::log::{HardState, Recovered, SegmentStart, record_len};
+use crate::log::{HardState, Recovered, SegmentStart};
 use crate::planted::{Bug, planted};
 use crate::types::{Index, NodeId, SegmentId, Term, Tick};
 
@@ -205,9 +205,10 @@ impl Node {
     /// Makes sure that what Raft wants written fits into the segment.
     fn make_room(&mut self) -> bool {
         let unstable = self.raft.raft.raft_log.unstable_entries();
+        let layout = self.writer.layout();
         let len = unstable
             .iter()
-            .map(|entry| record_len(entry.data.len()))
+            .map(|entry| layout.entry_len_max(entry.data.len()))
             .sum();
         let mut effects = Vec::new();
         let restores = self.raft.snap().is_some();
@@ -223,7 +224,7 @@ impl Node {
         room
     }
 
-    /// Begins a segment for entries whose records take `entries_len` bytes.
+    /// Begins a segment for entries whose records take at most `entries_len` bytes.
     pub(super) fn begin_segment(&mut self, entries_len: u64, effects: &mut Vec<DiskEffect>) {
         let start = SegmentStart {
             hard: self.hard_state(),
@@ -261,7 +262,10 @@ impl Node {
         self.send(now);
         let snapshot = Some(ready.snapshot()).filter(|s| !s.is_empty()).cloned();
         if let Some(snapshot) = &snapshot {
-            let lens = entries.iter().map(|entry| record_len(entry.data.len()));
+            let layout = self.writer.layout();
+            let lens = entries
+                .iter()
+                .map(|entry| layout.entry_len_max(entry.data.len()));
             self.restore(snapshot, lens.sum());
         }
         if hard.is_some() || !entries.is_empty() {

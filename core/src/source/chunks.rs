@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use crate::buffers::Buffers;
+use crate::buffers::{Buffer, Buffers};
 use crate::chunk::{CHUNK_BYTES_MAX, ChunkBuilder, Part, Transaction};
 use crate::event::HEADER_LEN;
 use crate::gtid::Gtid;
@@ -227,7 +227,7 @@ impl Chunks {
             let mut builder = ChunkBuilder::new(epoch, &self.file, ordinal, start, self.checksum);
             // With much under way this one is likely to become full.
             if !is_little_under_way {
-                builder.go_on_in(self.buffers.take(CHUNK_BYTES_MAX));
+                builder.go_on_in(self.buffers.take(CHUNK_BYTES_MAX, 0));
             }
             Filling {
                 builder,
@@ -289,7 +289,7 @@ impl Chunks {
         self.give_out(filling.builder.finish(part, filling.start + len as u64));
     }
 
-    fn give_out(&mut self, body: Vec<u8>) {
+    fn give_out(&mut self, body: Buffer) {
         let body = self.buffers.share(body);
         self.uncommitted += body.len();
         self.ready.push_back((self.next_seq, body));

@@ -261,6 +261,7 @@ impl Log {
             seed: 5,
             opening: 1,
             segment_bytes: 1 << 20,
+            long_body_bytes: 1 << 10,
             checkpoint_bytes: 1 << 20,
             recent_rows_max: 16,
             retain_bytes: None,

@@ -22,6 +22,7 @@ pub fn two() -> Node {
         seed: 5,
         opening: 2,
         segment_bytes: 1 << 20,
+        long_body_bytes: 1 << 10,
         checkpoint_bytes: 16 << 10,
         recent_rows_max: 16,
         retain_bytes: None,

@@ -64,7 +64,7 @@ impl Record {
                     let body = &bytes[at + RECORD_HEADER_LEN as usize..];
                     records.extend(begins(header.segment, &body[..header.len as usize]));
                 }
-                Kind::Seal => {}
+                Kind::Seal | Kind::Padding => {}
             }
             at += header.record_len() as usize;
         }

@@ -21,6 +21,7 @@ fn limits(name: &str) -> (u64, u64) {
         "recent_rows_max"
         | "read_rows_max"
         | "checkpoint_bytes"
+        | "long_body_bytes"
         | "transaction_bytes_max"
         | "link_bytes_max" => (1, GIB),
         _ if name.ends_with("_ppm") => (0, 1_000_000),

@@ -29,6 +29,7 @@ impl Schedule {
             seed: self.seed,
             opening: opening.draw() as u32,
             segment_bytes: settings.segment_bytes,
+            long_body_bytes: settings.long_body_bytes as usize,
             checkpoint_bytes: settings.checkpoint_bytes,
             recent_rows_max: settings.recent_rows_max as usize,
             retain_bytes: Some(settings.retain_bytes).filter(|bytes| *bytes > 0),

@@ -47,6 +47,8 @@ settings! {
     heal_ms_max = 60_000,
     /// Length of a segment file.
     segment_bytes = 256 << 10,
+    /// Bodies of so many bytes begin at a block.
+    long_body_bytes = 512 << 10,
     /// Bytes of log between two checkpoints of the index.
     checkpoint_bytes = 64 << 10,
     /// Applied entries that a node keeps in memory.

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use kingbus_core::chunk::Part;
+use kingbus_core::log::{Kind, RecordHeader};
 use kingbus_core::node::index::{Content, IndexOp, Row};
 use kingbus_core::node::port::{
     AdminEffect, DiskEffect, DiskInput, Effect, Input, ReplicaEffect, Serving,
@@ -204,6 +205,11 @@ impl World {
         writes_are_numbered_upwards(node, seq, host.last_seq)?;
         host.last_seq = seq;
         host.disk.write(seq, segment, offset, &parts, sync);
+        let is_padding = |part: &Bytes| {
+            RecordHeader::parse(part).is_some_and(|header| header.kind == Kind::Padding)
+        };
+        self.probes
+            .hit_if(parts.iter().any(is_padding), "long_body_padded");
         let len = parts.iter().map(|part| part.len() as u64).sum();
         self.note(Note::Wrote {
             node: node as u64 + 1,

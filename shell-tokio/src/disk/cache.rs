@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use kingbus_core::log::RecordHeader;
+use kingbus_core::log::{Kind, RecordHeader};
 use kingbus_core::types::{SegmentId, Span};
 
 use super::Stored;
@@ -88,12 +88,14 @@ impl Cache {
     }
 }
 
-/// Finds the bodies: each is the part after a header that has one.
+/// Finds the bodies: each is the part after a header that has one. Padding is none that anybody asks for.
 fn each_body(mut offset: u64, parts: &[Bytes], mut each: impl FnMut(u64, &RecordHeader, &Bytes)) {
     let mut before: Option<RecordHeader> = None;
     for part in parts {
         if let Some(header) = before.take() {
-            each(offset, &header, part);
+            if header.kind != Kind::Padding {
+                each(offset, &header, part);
+            }
         } else {
             before = RecordHeader::parse(part).filter(|header| header.len > 0);
         }
@@ -103,7 +105,7 @@ fn each_body(mut offset: u64, parts: &[Bytes], mut each: impl FnMut(u64, &Record
 
 #[cfg(test)]
 mod tests {
-    use kingbus_core::log::{Kind, RECORD_HEADER_LEN};
+    use kingbus_core::log::RECORD_HEADER_LEN;
     use kingbus_core::types::{Index, Term};
 
     use super::*;

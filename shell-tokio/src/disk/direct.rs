@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  |  head  |           whole blocks            |  tail  |
-//!  cached   from a buffer of our own, to the disk  cached
+//!  cached        to the disk, in one write         cached
 //! ```
 //!
 //! The page cache takes a page for every 4 KiB that is written, long before anybody reads it, and gives up
@@ -10,12 +10,17 @@
 //! finds it in the hot cache, or reads it once. Short writes stay with the page cache: several of them fill a
 //! block.
 //!
+//! A long body begins at a block of the file (see `kingbus_core::log`), and where a block of memory begins,
+//! wherever it came from: so it is written from there. What lies between two of them is copied.
+//!
 //! The two ways meet in no block. A direct write gives up what the cache had of its blocks (open(2), NOTES),
 //! so that readers behind it see it.
 
+use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 
 use bytes::Bytes;
+use kingbus_core::log;
 use kingbus_core::types::SegmentId;
 use tracing::info;
 
@@ -25,11 +30,10 @@ use crate::os::{self, File};
 /// Shorter writes go through the page cache.
 pub const DIRECT_BYTES_MIN: usize = 128 << 10;
 
-/// Of what place, length and memory of a direct write are multiples: no file system here asks for more
-/// (`statx(2)`, `STATX_DIOALIGN`).
-const BLOCK_BYTES: usize = 4096;
+/// Of what place, length and memory of a direct write are multiples.
+const BLOCK_BYTES: usize = log::BLOCK_BYTES as usize;
 
-/// Bytes copied and written at once.
+/// Bytes copied for one write.
 const BUFFER_BYTES: usize = 1 << 20;
 
 /// Writes to the segment at the log's end.
@@ -103,27 +107,52 @@ impl Direct {
         };
         self.buffer.resize(BUFFER_BYTES + BLOCK_BYTES, 0);
         let boundary = self.buffer.as_ptr().align_offset(BLOCK_BYTES);
-        let buffer = &mut self.buffer[boundary..][..BUFFER_BYTES];
-        let mut filled = 0;
-        for mut part in blocks.iter().map(|part| &part[..]) {
-            while !part.is_empty() {
-                let (now, later) = part.split_at(part.len().min(BUFFER_BYTES - filled));
-                buffer[filled..][..now.len()].copy_from_slice(now);
-                filled += now.len();
-                part = later;
-                if filled == BUFFER_BYTES {
-                    files::write_slices(&file, offset, &mut [IoSlice::new(buffer)])?;
-                    offset += filled as u64;
-                    filled = 0;
-                }
-            }
-        }
-        if filled > 0 {
-            files::write_slices(&file, offset, &mut [IoSlice::new(&buffer[..filled])])?;
+        let mut parts: VecDeque<&[u8]> = blocks.iter().map(|part| &part[..]).collect();
+        while !parts.is_empty() {
+            let mut slices = gather(&mut parts, &mut self.buffer[boundary..][..BUFFER_BYTES]);
+            let len: usize = slices.iter().map(|slice| slice.len()).sum();
+            files::write_slices(&file, offset, &mut slices)?;
+            offset += len as u64;
         }
         self.open = Some((segment, file));
         Ok(())
     }
+}
+
+/// Whole blocks from the beginning of `parts`, for one write: those that are blocks of memory as they are,
+/// the others copied into `buffer`, as far as that goes.
+fn gather<'a, 'p: 'a>(
+    parts: &mut VecDeque<&'p [u8]>,
+    mut buffer: &'a mut [u8],
+) -> Vec<IoSlice<'a>> {
+    let mut slices = Vec::new();
+    let mut copied = 0;
+    while let Some(part) = parts.pop_front() {
+        let begins_block =
+            copied % BLOCK_BYTES == 0 && part.as_ptr().align_offset(BLOCK_BYTES) == 0;
+        let blocks_len = part.len() / BLOCK_BYTES * BLOCK_BYTES;
+        let (now, later) = if begins_block && blocks_len > 0 {
+            let before;
+            (before, buffer) = buffer.split_at_mut(copied);
+            copied = 0;
+            let (now, later) = part.split_at(blocks_len);
+            slices.extend([IoSlice::new(before), IoSlice::new(now)]);
+            (now, later)
+        } else {
+            let (now, later) = part.split_at(part.len().min(buffer.len() - copied));
+            buffer[copied..][..now.len()].copy_from_slice(now);
+            copied += now.len();
+            (now, later)
+        };
+        if !later.is_empty() {
+            parts.push_front(later);
+        }
+        if now.is_empty() && !part.is_empty() {
+            break;
+        }
+    }
+    slices.push(IoSlice::new(&buffer[..copied]));
+    slices
 }
 
 /// The first `len` bytes, and the others.
@@ -166,8 +195,17 @@ mod tests {
         (folder, files, file)
     }
 
-    /// Writes parts of these lengths, each of another byte, one write after the other, and compares the whole
-    /// file, as readers see it, with what it should be. `refused`: by the file system.
+    /// These bytes where a block of memory begins, or one byte behind that.
+    fn memory(bytes: Vec<u8>, placed: bool) -> Bytes {
+        let mut memory = vec![0; bytes.len() + BLOCK_BYTES + 1];
+        let from = memory.as_ptr().align_offset(BLOCK_BYTES) + usize::from(!placed);
+        memory[from..][..bytes.len()].copy_from_slice(&bytes);
+        Bytes::from(memory).slice(from..from + bytes.len())
+    }
+
+    /// Writes parts of these lengths, those at a block of the file in blocks of memory, each of another byte,
+    /// one write after the other, and compares the whole file, as readers see it, with what it should be.
+    /// `refused`: by the file system.
     fn compare(writes: &[Vec<usize>], refused: bool) {
         let (_folder, files, file) = segment();
         let mut direct = Direct {
@@ -176,11 +214,16 @@ mod tests {
         };
         let mut model = Vec::new();
         for write in writes {
+            let offset = model.len() as u64;
+            let mut at = model.len();
             let parts: Vec<Bytes> = (0_u8..)
                 .zip(write)
-                .map(|(n, len)| Bytes::from(vec![model.len() as u8 ^ n | 1; *len]))
+                .map(|(n, len)| {
+                    let placed = at % BLOCK_BYTES == 0;
+                    at += len;
+                    memory(vec![offset as u8 ^ n | 1; *len], placed)
+                })
                 .collect();
-            let offset = model.len() as u64;
             direct
                 .write_at(&files, SEGMENT, &file, offset, &parts)
                 .expect("written");
@@ -193,7 +236,13 @@ mod tests {
     }
 
     fn writes() -> impl Strategy<Value = Vec<Vec<usize>>> {
-        let len = prop_oneof![0..200_usize, 4000..9000_usize, 100_000..1_100_000_usize];
+        let blocks = (1..200_usize).prop_map(|blocks| blocks * BLOCK_BYTES);
+        let len = prop_oneof![
+            blocks,
+            0..200_usize,
+            4000..9000_usize,
+            100_000..1_100_000_usize
+        ];
         let write = proptest::collection::vec(len, 1..4);
         proptest::collection::vec(write, 1..5).prop_filter("too long", |writes| {
             writes.iter().flatten().sum::<usize>() < SEGMENT_BYTES as usize
@@ -215,6 +264,43 @@ mod tests {
             &[vec![256 << 10], vec![1 << 20, (1 << 20) + 1], vec![5]],
             false,
         );
+    }
+
+    fn concat(slices: &[IoSlice<'_>]) -> Vec<u8> {
+        slices.iter().flat_map(|slice| slice.to_vec()).collect()
+    }
+
+    #[test]
+    fn blocks_of_memory_are_not_copied() {
+        let head = memory(vec![1; BLOCK_BYTES], false);
+        let body = memory(vec![2; 3 * BLOCK_BYTES + 1000], true);
+        let tail = memory(vec![3; BLOCK_BYTES - 1000], false);
+        let parts = [&head[..], &body, &tail];
+        let mut rest = VecDeque::from(parts);
+        let mut buffer = vec![0; 4 * BLOCK_BYTES];
+        let slices = gather(&mut rest, &mut buffer);
+        assert!(rest.is_empty());
+        assert_eq!(concat(&slices), parts.concat());
+        assert!(slices.iter().any(|slice| slice.as_ptr() == body.as_ptr()));
+        assert_eq!(
+            slices
+                .iter()
+                .map(|s| s.len() / BLOCK_BYTES)
+                .collect::<Vec<_>>(),
+            [1, 3, 1]
+        );
+    }
+
+    #[test]
+    fn what_the_buffer_does_not_take_is_left_for_the_next_write() {
+        let parts = [5000, 3 * BLOCK_BYTES, 2000].map(|len| memory(vec![len as u8; len], false));
+        let parts: Vec<&[u8]> = parts.iter().map(|part| &part[..]).collect();
+        let mut rest: VecDeque<&[u8]> = parts.iter().copied().collect();
+        let mut buffer = vec![0; 2 * BLOCK_BYTES];
+        let first = concat(&gather(&mut rest, &mut buffer));
+        assert_eq!(first.len(), 2 * BLOCK_BYTES);
+        let left: Vec<&[u8]> = rest.into();
+        assert_eq!([first, left.concat()].concat(), parts.concat());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use kingbus_core::log::{RECORD_HEADER_LEN, RecordHeader, check_body};
+use kingbus_core::log::{Kind, RECORD_HEADER_LEN, RecordHeader, check_body};
 use kingbus_core::types::{SegmentId, Span};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::sleep;
@@ -261,7 +261,9 @@ fn bodies(segment: SegmentId, start: u64, bytes: &[u8]) -> Result<Vec<(Span, u32
         if let Err(wrong) = check_body(span, head, body) {
             break wrong;
         }
-        bodies.push((span, header.body_crc));
+        if header.kind != Kind::Padding {
+            bodies.push((span, header.body_crc));
+        }
         at += header.record_len() as usize;
     };
     if bodies.is_empty() {

@@ -123,11 +123,12 @@ async fn read_within<R: AsyncRead + Unpin>(
     buffers: &Buffers,
 ) -> io::Result<Incoming> {
     let (len, list) = within(silence_max, read_list(from)).await?;
-    let mut bytes = buffers.take(len);
+    // The first payload goes to the log as it comes here.
+    let mut bytes = buffers.take(len, head_len(&list));
     while bytes.len() < len {
         let left = len - bytes.len();
         let mut rest = (&mut *from).take(left as u64);
-        if within(silence_max, rest.read_buf(&mut bytes)).await? == 0 {
+        if within(silence_max, rest.read_buf(bytes.memory())).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
     }
@@ -161,6 +162,11 @@ async fn read_list<R: AsyncRead + Unpin>(from: &mut R) -> io::Result<(usize, Vec
         return Err(wrong("a frame with a wrong checksum".to_owned()));
     }
     Ok((len, list))
+}
+
+/// Length of the first part.
+fn head_len(mut list: &[u8]) -> usize {
+    list.try_get_u32_le().unwrap_or(0) as usize
 }
 
 /// What comes in this time.

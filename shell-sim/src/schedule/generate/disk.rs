@@ -9,6 +9,9 @@ const FAULTS_MAX: u64 = 6;
 /// Schedules with any of them.
 const SCHEDULES_PPM: u64 = 400_000;
 
+/// Schedules in which bodies are long that elsewhere are not.
+const PADDED_PPM: u64 = 300_000;
+
 /// Schedules with what a crash left behind a lost record, and how long that takes.
 const GHOSTS_PPM: u64 = 60_000;
 const GHOSTS_MS: u64 = 9_000;
@@ -17,11 +20,15 @@ const GHOSTS_MS: u64 = 9_000;
 const STUCK_PPM: u64 = 30_000;
 const STUCK_MS: u64 = 11_000;
 
-/// How much of what was written is read from memory.
+/// How much of what was written is read from memory, and what is padded.
 pub(super) fn settings(seed: u64, settings: &mut Settings) {
     let rng = &mut Rng::new(seed, "hot", 0);
     settings.hot_bytes = *rng.pick(&[0, 0, 4 << 10, 64 << 10, 32 << 20]);
     settings.keep_later_ppm = *rng.pick(&[0, 0, 0, 200_000, 800_000]);
+    let rng = &mut Rng::new(seed, "blocks", 0);
+    if rng.chance(PADDED_PPM) {
+        settings.long_body_bytes = rng.range(200, 20_000);
+    }
 }
 
 /// Now and then a leader's disk is stuck for long and nothing else happens, so that it shows what the

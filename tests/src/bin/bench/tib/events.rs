@@ -71,7 +71,7 @@ impl Binlog {
         let name = format!("binlog.{:06}", file + 1);
         let start = self.position;
         let mut builder = ChunkBuilder::new(epoch, &name, file + 1, start, true);
-        builder.go_on_in(Vec::with_capacity(2 << 20));
+        builder.go_on_in(Vec::with_capacity(2 << 20).into());
         if place == 0 {
             builder.begins_file(0);
             let mut head = Vec::new();

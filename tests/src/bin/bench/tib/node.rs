@@ -12,7 +12,8 @@ use kingbus_core::gtid::{GtidSet, Uuid};
 use kingbus_core::log::Recovered;
 use kingbus_core::node::catalog::{Sealed, SourceDefinition, SourceFacts, Start};
 use kingbus_core::node::config::{
-    CHECKPOINT_BYTES_DEFAULT, RECENT_ROWS_MAX_DEFAULT, SEGMENT_BYTES_DEFAULT,
+    CHECKPOINT_BYTES_DEFAULT, LONG_BODY_BYTES_DEFAULT, RECENT_ROWS_MAX_DEFAULT,
+    SEGMENT_BYTES_DEFAULT,
 };
 use kingbus_core::node::index::IndexOp;
 use kingbus_core::node::members::{Member, Members};
@@ -59,6 +60,7 @@ impl Writing {
             seed: 1,
             opening: 1,
             segment_bytes: SEGMENT_BYTES_DEFAULT,
+            long_body_bytes: LONG_BODY_BYTES_DEFAULT,
             checkpoint_bytes: CHECKPOINT_BYTES_DEFAULT,
             recent_rows_max: RECENT_ROWS_MAX_DEFAULT,
             retain_bytes: None,
