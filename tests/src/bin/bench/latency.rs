@@ -98,8 +98,12 @@ fn of_nodes(cluster: &Cluster, source: &Server, load: Load, backlog: u64, figure
     };
     let other = (load.case == Case::Backlog).then(|| Other::start(again));
     let dump = Dump::start(port, SERVER_ID + 1, &source.executed());
-    let [direct, ours] = measure(source, load, Reader::Dump(dump));
+    let Measured {
+        times: [direct, ours],
+        reached,
+    } = measure(source, load, Reader::Dump(dump));
     other.into_iter().for_each(Other::stop);
+    figures.add(&format!("latency_{}_reached", load.name()), "1/s", reached);
     for (which, times) in [("direct", &direct), ("3_nodes", &ours)] {
         for (share, percent) in [(0.5, "p50"), (0.99, "p99")] {
             let name = format!("latency_{which}_{}_{percent}_ms", load.name());
@@ -116,7 +120,10 @@ fn of_plain(scratch: &Scratch, source: &Server, load: Load, backlog: u64, figure
     let other = (load.case == Case::Backlog).then(|| Other::start(again));
     let dump = Dump::start(source.port(), SERVER_ID + 1, &source.executed());
     let chain = plain::start(dump, load.transactions(), scratch.path());
-    let [direct, plain] = measure(source, load, Reader::Plain(chain));
+    let Measured {
+        times: [direct, plain],
+        ..
+    } = measure(source, load, Reader::Plain(chain));
     other.into_iter().for_each(Other::stop);
     let added = percentile(&plain, 0.5) - percentile(&direct, 0.5);
     let name = format!("latency_plain_{}_added_ms", load.name());
@@ -222,8 +229,15 @@ enum Reader {
 /// When each transaction of a writer was sent, in nanoseconds since the start, by number.
 type Sent = Arc<Vec<AtomicU64>>;
 
-/// The milliseconds of each transaction, ascending: for a reader of the source itself, and for the other.
-fn measure(source: &Server, load: Load, other: Reader) -> [Vec<f64>; 2] {
+/// What came of a load.
+struct Measured {
+    /// The milliseconds of each transaction, ascending: for a reader of the source itself, and for the other.
+    times: [Vec<f64>; 2],
+    /// Transactions a second that the source took: fewer than asked for where the machine is too slow.
+    reached: f64,
+}
+
+fn measure(source: &Server, load: Load, other: Reader) -> Measured {
     let sent: Vec<Sent> = (0..load.writers)
         .map(|_| Arc::new((0..=load.each()).map(|_| AtomicU64::new(0)).collect()))
         .collect();
@@ -233,12 +247,15 @@ fn measure(source: &Server, load: Load, other: Reader) -> [Vec<f64>; 2] {
         let sent = sent.clone();
         thread::spawn(move || read(reader, start, load, &sent))
     });
+    let begin = Instant::now();
     thread::scope(|scope| {
         for (writer, sent) in (0..).zip(&sent) {
             scope.spawn(move || write(source, start, load, writer, sent));
         }
     });
-    readers.map(|reader| reader.join().expect("a reader that did not fail"))
+    let reached = load.transactions() as f64 / begin.elapsed().as_secs_f64();
+    let times = readers.map(|reader| reader.join().expect("a reader that did not fail"));
+    Measured { times, reached }
 }
 
 /// The UUID under which a writer commits in a run.
