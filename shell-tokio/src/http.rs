@@ -30,6 +30,7 @@ use serde_json::json;
 use tracing::info;
 
 use crate::config::{self, parse_start};
+use crate::operators::{CONNECTIONS_MAX, Operators};
 use crate::os::{self, TcpListener};
 use crate::requests::Requests;
 use crate::secret::{Keys, Secret};
@@ -143,7 +144,8 @@ impl Port {
             .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
             .layer(middleware::from_fn_with_state(self.clone(), authorize))
             .with_state(self);
-        axum::serve(os::http(listener), routes).await
+        let operators = Operators::new(os::http(listener), CONNECTIONS_MAX);
+        axum::serve(operators, routes).await
     }
 
     async fn status(&self) -> Result<Box<Status>, Response> {

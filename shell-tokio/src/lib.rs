@@ -22,6 +22,7 @@ mod http;
 mod journal;
 mod open_files;
 pub mod opening;
+mod operators;
 pub mod os;
 pub mod peers;
 pub mod recording;

@@ -43,8 +43,8 @@ pub struct Settings {
     pub port: u16,
     /// Pause after which an idle source is to send a heartbeat, in milliseconds.
     pub heartbeat_ms: u64,
-    /// Silence of the source after which the connection counts as lost, in milliseconds; a multiple
-    /// of `heartbeat_ms`.
+    /// Silence of the source after which the connection counts as lost, in milliseconds, once it has
+    /// greeted; a multiple of `heartbeat_ms`.
     pub timeout_ms: u64,
     /// Whether to be a semi-synchronous replica, where the source has it.
     pub semi_sync: bool,

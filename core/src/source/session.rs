@@ -16,6 +16,8 @@ use crate::types::Epoch;
 
 /// Longest answer to a command; the longest are GTID sets.
 const ANSWER_BYTES_MAX: usize = 8 << 20;
+/// A source may take so long until it greets: it looks up the name of our address first.
+const GREETING_MS_MAX: u64 = 30_000;
 /// Room for one read of the socket.
 const READ_BYTES: usize = 128 * 1024;
 
@@ -129,7 +131,11 @@ impl Session {
             self.heard_ms = now_ms;
         }
         let silent_ms = now_ms.saturating_sub(self.heard_ms);
-        if silent_ms <= self.settings.timeout_ms {
+        let silence_ms_max = match &self.phase {
+            Phase::Login(login) if !login.is_greeted() => GREETING_MS_MAX,
+            _ => self.settings.timeout_ms,
+        };
+        if silent_ms <= silence_ms_max {
             return Ok(());
         }
         Err(match &self.phase {

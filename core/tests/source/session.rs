@@ -227,13 +227,23 @@ fn no_semi_sync_is_asked_for_when_it_is_not_wanted() {
 
 #[test]
 fn silence_ends_the_connection_in_every_phase_but_one() {
+    // A source that looks up the name of an address greets late.
     let mut wire = Wire::new(settings());
-    wire.step(Input::Tick(5000));
+    wire.step(Input::Tick(30_000));
     assert_eq!(wire.failed, None);
-    wire.step(Input::Tick(5001));
+    wire.says(0, &greeting("9.7.4-2", Plugin::CachingSha2));
+    wire.step(Input::Tick(35_000));
+    assert_eq!(wire.failed, None);
+    wire.step(Input::Tick(35_001));
     assert!(
         wire.failure()
             .contains("did not answer for 5001 ms while logging in")
+    );
+    let mut wire = Wire::new(settings());
+    wire.step(Input::Tick(30_001));
+    assert!(
+        wire.failure()
+            .contains("did not answer for 30001 ms while logging in")
     );
 
     let mut wire = Wire::new(settings());
