@@ -87,9 +87,8 @@ impl Segments {
             "a write stays inside of its segment"
         );
         let mut at = offset as usize;
-        reach(&mut file.cache, at + len as usize);
         for part in parts {
-            file.cache[at..at + part.len()].copy_from_slice(part);
+            put(&mut file.cache, at, part);
             at += part.len();
         }
         self.end = (segment, offset + len);
@@ -316,11 +315,18 @@ fn reach(bytes: &mut Vec<u8>, len: usize) {
     }
 }
 
+/// Puts a piece into the bytes of a file.
+fn put(bytes: &mut Vec<u8>, at: usize, piece: &[u8]) {
+    reach(bytes, at);
+    let known = piece.len().min(bytes.len() - at);
+    bytes[at..at + known].copy_from_slice(&piece[..known]);
+    bytes.extend_from_slice(&piece[known..]);
+}
+
 impl File {
     fn keep(&mut self, from: u64, to: u64) {
-        let range = from as usize..to as usize;
-        reach(&mut self.durable, range.end);
-        self.durable[range.clone()].copy_from_slice(&self.cache[range]);
+        let (from, to) = (from as usize, to as usize);
+        put(&mut self.durable, from, &self.cache[from..to]);
     }
 
     fn tear(&mut self, rng: &mut Rng, write: Pending) {
