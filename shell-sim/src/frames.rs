@@ -1,6 +1,6 @@
 //! Messages between nodes, as a shell frames them.
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use kingbus_core::node::peer::{Body, Envelope, NOTE};
 use kingbus_core::types::Span;
 use raft::eraftpb::MessageType;
@@ -11,11 +11,10 @@ use crate::rng::Rng;
 const ALTERED_PPM: u64 = 50_000;
 const ALTERED_FROM: usize = 400;
 
-/// A frame as it goes over the wire: payloads that lie in the log are read, each to the end of what is
-/// there. None: one cannot be.
+/// A frame as it goes over the wire: payloads that lie in the log are read. None: one cannot be.
 pub fn frame_bytes(
     envelope: Envelope,
-    mut read: impl FnMut(Span, &mut BytesMut) -> Option<()>,
+    mut read: impl FnMut(Span) -> Option<Bytes>,
 ) -> Option<BytesMut> {
     let frame = envelope.into_frame();
     let mut bytes = BytesMut::with_capacity(frame.len());
@@ -23,7 +22,7 @@ pub fn frame_bytes(
     for body in &frame.bodies {
         match body {
             Body::Bytes(body, _) => bytes.extend_from_slice(body),
-            Body::Span(span) => read(*span, &mut bytes)?,
+            Body::Span(span) => bytes.extend_from_slice(&read(*span)?),
         }
     }
     Some(bytes)

@@ -112,18 +112,14 @@ impl Disk {
 
     /// The body of a record, for somebody else: from memory, or from the disk and then checked as a shell
     /// checks it. None: its segment was deleted. The error says what is wrong.
-    pub fn read_body<T>(
-        &mut self,
-        span: Span,
-        world: &Settings,
-        take: impl FnOnce(&[u8]) -> T,
-    ) -> Result<Option<T>, String> {
+    pub fn read_body(&mut self, span: Span, world: &Settings) -> Result<Option<Bytes>, String> {
         if self.segments.is_deleted(span.segment) {
             return Ok(None);
         }
         let sound = self.bad_reads.is_none() && !self.segments.is_flawed();
         if sound || span.len == 0 || self.segments.is_hot(span, world.hot_bytes) {
-            return Ok(Some(take(self.segments.bytes(span))));
+            let body = Bytes::copy_from_slice(self.segments.bytes(span));
+            return Ok(Some(body));
         }
         let (head, body) = match self.bad_reads {
             Some(BadReads::Failing) if self.rng.chance(FAILING_PPM) => {
@@ -143,7 +139,7 @@ impl Disk {
                 span.segment
             )
         })?;
-        Ok(Some(take(&body)))
+        Ok(Some(body.into()))
     }
 
     /// Whether a read of the index fails now; then it is given up, as a shell does it.

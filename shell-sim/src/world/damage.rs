@@ -1,5 +1,6 @@
 //! Disks that cannot be trusted: what a node must do about it, and the operator who starts it again.
 
+use bytes::Bytes;
 use kingbus_core::node::port::{DiskInput, Input};
 use kingbus_core::node::status::Status;
 use kingbus_core::types::Span;
@@ -38,16 +39,16 @@ impl World {
     }
 
     /// A record's body for somebody else. None: it cannot be read, and the node will hear of it.
-    pub(super) fn read_body<T>(
+    pub(super) fn read_body(
         &mut self,
         node: usize,
         life: u64,
         span: Span,
         whom: &'static str,
-        take: impl FnOnce(&[u8]) -> T,
-    ) -> Option<T> {
-        let disk = &mut self.hosts[node].disk;
-        let read = disk.read_body(span, &self.schedule.settings, take);
+    ) -> Option<Bytes> {
+        let read = self.hosts[node]
+            .disk
+            .read_body(span, &self.schedule.settings);
         match read {
             Ok(body) => {
                 self.probes

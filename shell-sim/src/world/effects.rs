@@ -81,14 +81,10 @@ impl World {
                 self.damaged_is_silent(node, "sends to a replica")?;
                 let body = match body {
                     None => None,
-                    Some(slice) => {
-                        let range = slice.from as usize..slice.to as usize;
-                        let take = |body: &[u8]| Bytes::copy_from_slice(&body[range]);
-                        match self.read_body(node, life, slice.span, "replica", take) {
-                            Some(body) => Some(body),
-                            None => return self.end_replica(node, replica, "unreadable"),
-                        }
-                    }
+                    Some(slice) => match self.read_body(node, life, slice.span, "replica") {
+                        Some(body) => Some(body.slice(slice.from as usize..slice.to as usize)),
+                        None => return self.end_replica(node, replica, "unreadable"),
+                    },
                 };
                 self.send_to_replica(node, life, replica, head, body)
             }
@@ -160,8 +156,7 @@ impl World {
             }
         }
         let answer = if let DiskEffect::ReadBody { token, span } = question {
-            let Some(body) = self.read_body(node, life, span, "cursor", Bytes::copy_from_slice)
-            else {
+            let Some(body) = self.read_body(node, life, span, "cursor") else {
                 return Ok(());
             };
             Some(DiskInput::Body { token, body })

@@ -1,6 +1,6 @@
 //! Messages between nodes, as frames on the network.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use kingbus_core::node::peer::{Envelope, NOTE};
 use kingbus_core::node::port::{Input, PeerInput};
 use kingbus_core::types::Index;
@@ -154,10 +154,9 @@ impl World {
     /// The frame as a shell would put it on the wire: payloads that lie in the log are read. None: one
     /// cannot be.
     fn frame_bytes(&mut self, node: usize, life: u64, envelope: Envelope) -> Option<Bytes> {
-        let read = |span, frame: &mut BytesMut| {
+        let read = |span| {
             self.probes.hit("entry_read_from_the_log");
-            let take = |body: &[u8]| frame.extend_from_slice(body);
-            self.read_body(node, life, span, "peer", take)
+            self.read_body(node, life, span, "peer")
         };
         let mut bytes = frame_bytes(envelope, read)?;
         if self.plant == Some(Plant::AlteredBytes) {
